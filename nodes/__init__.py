@@ -1,0 +1,1 @@
+"""What happens in a step: everything that talks to the world."""

@@ -1,0 +1,90 @@
+"""Every setting, and the only place where the environment is read.
+
+A bad value becomes one line that names the variable and what is allowed (`SettingsError`). Values from a
+`.env` file in the working directory count as well; the environment wins.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ..routing.errors import InputError
+
+
+class SettingsError(InputError):
+    """A setting is wrong: one line a setting, naming the variable and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """Settings of a process. Each field's variable is its name in capitals, with the alias where one is given."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True, frozen=True)
+
+    enable_multi_model: bool = Field(True, description="Allow several models in one run.")
+    default_strategy: Literal["auto", "multi_model", "single_model"] = Field(
+        "auto", description="Strategy of a run that names none; `auto` lets the matcher decide."
+    )
+    max_parallel_phases: int = Field(2, ge=1, le=8, description="Phases that may run side by side.")
+    phase_timeout: float = Field(300, gt=0, le=3600, description="Seconds that one attempt may take.")
+    ymera_catalogue: Path | None = Field(None, description="A TOML file with models, agents or phases of your own.")
+    ymera_strict: bool = Field(False, description="Refuse an agent without a profile instead of using a default.")
+    ymera_checkpoints: str = Field("", description="Checkpoint file; default: in the data directory.")
+    ymera_data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("ymera", appauthor=False)),
+        description="Where checkpoints and cached results are kept.",
+    )
+    ymera_cache_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_cache_dir("ymera", appauthor=False)),
+        description="Where the weights of embedded models are kept.",
+    )
+    ymera_cache_ttl: float = Field(86_400, ge=0, description="Seconds that a stored result stays valid; 0: no cache.")
+    ymera_cache_size: int = Field(1_000, ge=1, description="Stored results kept at most.")
+    ymera_downloads: bool = Field(True, description="Allow fetching weights of embedded models.")
+    ymera_local_dir: Path | None = Field(None, description="A folder that already holds the weights (no network).")
+    ymera_local_models: dict[str, Path] = Field(
+        default_factory=dict, description='GGUF files of your own, as JSON: {"name": "/path/model.gguf"}.'
+    )
+    ymera_local_base_url: str | None = Field(
+        None, description="An OpenAI-compatible server of your own (Ollama, LM Studio, vLLM, llama-server)."
+    )
+    ymera_threads: int = Field(0, ge=0, description="Threads of an embedded model; 0: chosen for this machine.")
+
+    @property
+    def checkpoints(self) -> str:
+        """Path of the checkpoint file."""
+        return self.ymera_checkpoints or str(self.ymera_data_dir / "checkpoints.sqlite")
+
+    def variable(self, name: str) -> str | None:
+        """Return a variable that a provider's row names (a key, say); None where it is unset or blank."""
+        return (os.environ.get(name) or dotenv_values(".env").get(name) or "").strip() or None
+
+    def base_url(self, provider: str) -> str | None:
+        """Return the caller's address for a provider, `YMERA_<PROVIDER>_BASE_URL`."""
+        return self.variable(f"YMERA_{provider.upper()}_BASE_URL")
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: one line for every bad value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(error))) from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors():
+        field = str(fault["loc"][0])
+        lines.append(f"{field.upper()}: {fault['msg']} (got {fault['input']!r})")
+    return lines

@@ -1,0 +1,53 @@
+"""What can go wrong before, or instead of, an answer.
+
+    YmeraError
+    ├── InputError            the caller's input, settings or files (exit code 2)
+    │   ├── UnknownAgentError     "No profile for agent …"
+    │   └── CatalogueError        a data file: all its faults at once, `file: key: what is wrong`
+    ├── NoUsableModelError    no model is left that may be called (exit code 3)
+    ├── WeightsError          an embedded model's weights are missing, cut short or not what they should be
+    └── ResumeError           a thread cannot be resumed, and why
+
+A model's failure is not an exception here: it becomes a `Fault` in the attempt's record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class YmeraError(Exception):
+    """Base of every error that YMERA raises on purpose."""
+
+
+class InputError(YmeraError):
+    """Input, settings or files of the caller are wrong; the message says what and how to mend it."""
+
+
+class UnknownAgentError(InputError):
+    """The agent has no profile."""
+
+    def __init__(self, agent_name: str, known: Iterable[str]) -> None:
+        names = ", ".join(sorted(known))
+        super().__init__(f"No profile for agent {agent_name!r}. Known agents: {names}. Add a profile or use one of these.")
+        self.agent_name = agent_name
+
+
+class CatalogueError(InputError):
+    """A data file is wrong. `faults` holds every fault of it as `file: key: what is wrong`."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class NoUsableModelError(YmeraError):
+    """No model may be called: no key is set and no embedded or local model is there."""
+
+
+class WeightsError(YmeraError):
+    """Weights of an embedded model cannot be had or are not the bytes they should be."""
+
+
+class ResumeError(YmeraError):
+    """A thread cannot be resumed."""

@@ -1,0 +1,318 @@
+"""The words of YMERA: what a model, an agent, a phase, a plan and an attempt are.
+
+Values that live in Python are frozen keyword-only dataclasses. Values that go into the graph's state, into
+a checkpoint or out as JSON are `TypedDict`s of plain JSON types (a dataclass in a checkpoint comes back as a
+dict under strict deserialisation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+StrategyType = Literal["multi_model", "single_model"]
+Complexity = Literal["low", "normal", "high"]
+Level = Literal["normal", "high"]
+Status = Literal["active", "deprecated", "retired"]
+Origin = Literal["specification", "ours", "measured", "user"]
+Decision = Literal["accept", "revise"]
+StructuredOutput = Literal["json_schema", "function_calling", "none"]
+
+
+class TaskPhase(StrEnum):
+    """The built-in phases. A phase of a user's own is named by a plain string."""
+
+    PLANNING = "planning"
+    RESEARCH = "research"
+    GENERATION = "generation"
+    REVIEW = "review"
+    REFINEMENT = "refinement"
+    VALIDATION = "validation"
+
+
+# --- the catalogue ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """USD per million tokens."""
+
+    input: float
+    output: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderProfile:
+    """How a provider is reached.
+
+    Args:
+        name: the word used in plans, settings and `YMERA_<NAME>_BASE_URL`.
+        chat_model: `module:Class` of the LangChain chat model, imported when first used.
+        package: what `pip install` needs for it.
+        variables: environment variables that must all be set; empty for providers without a key.
+        retired_on: the day the provider's API ended, if it did.
+    """
+
+    name: str
+    title: str
+    chat_model: str
+    package: str
+    variables: tuple[str, ...] = ()
+    base_url: str | None = None
+    retired_on: date | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelProfile:
+    """One model at one provider.
+
+    Args:
+        name: the name users write; unique within its provider.
+        model_id: what is sent to the provider.
+        scores: skill to 0..10. Skills: speed, quality, code, sql, reasoning, accuracy, creativity,
+            conversation, multimodal, planning, cost (10 = cheapest).
+        context_tokens: prompt and answer together.
+        price: USD per million tokens; None where it is not known (never 0 for unknown).
+        retires_on: first day on which the provider no longer serves the name.
+        successor: `name` or `provider:name` of the model that takes its place.
+        never_for: phases in which the model must not stand, whatever its score.
+        source: where status, price and window were read.
+    """
+
+    name: str
+    provider: str
+    model_id: str
+    scores: Mapping[str, float]
+    context_tokens: int
+    max_output_tokens: int
+    price: Price | None = None
+    strengths: tuple[str, ...] = ()
+    status: Status = "active"
+    retires_on: date | None = None
+    successor: str | None = None
+    spec_name: str | None = None
+    structured_output: StructuredOutput = "json_schema"
+    never_for: tuple[str, ...] = ()
+    origin: Origin = "ours"
+    source: str = ""
+
+    @property
+    def key(self) -> str:
+        """`provider:name`, unique in the catalogue."""
+        return f"{self.provider}:{self.name}"
+
+    def is_retired(self, today: date) -> bool:
+        """Say whether the provider has stopped serving the name by `today`."""
+        return self.status == "retired" or (self.retires_on is not None and self.retires_on <= today)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseProfile:
+    """What a phase needs and does.
+
+    Args:
+        order: place in a sequence of phases (ascending).
+        critical: without an answer the run stops.
+        reads: earlier phases whose outputs it is shown.
+        skills: skill to weight; how a model is judged for it.
+        prompt: the instructions, a text with `{name}` places (see nodes/prompts.py).
+        max_output_tokens: bound of one answer.
+        judges: the phase answers with a verdict (accept or revise, findings) instead of a text.
+        produces: its text becomes the run's result (generation, refinement).
+        skipped_when_accepted: the phase is passed by when the last verdict accepted the result.
+    """
+
+    name: str
+    order: int
+    skills: Mapping[str, float]
+    prompt: str
+    reads: tuple[str, ...] = ()
+    critical: bool = False
+    judges: bool = False
+    produces: bool = False
+    skipped_when_accepted: bool = False
+    max_output_tokens: int = 2048
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentTaskProfile:
+    """What kind of work an agent does, and which models and phases suit it.
+
+    Args:
+        preferred_models: model names (or `provider:name`), best first.
+        phases_needed: phases, in any order; they run in the order of their profiles.
+        requirements: skill to weight (0..1), added to what each phase asks.
+        independent: pairs of phases that may run side by side, because the later one does not need the
+            earlier one's output to do its work.
+        checks: names of the deterministic checks that its result must pass (nodes/validators.py).
+        guidance: phase to a text appended to that phase's instructions (a worked example, say).
+    """
+
+    agent_name: str
+    task_type: str
+    preferred_models: Sequence[str]
+    phases_needed: Sequence[str]
+    can_use_multiple_models: bool = True
+    requirements: Mapping[str, float] = field(default_factory=dict)
+    independent: Sequence[tuple[str, str]] = ()
+    checks: Sequence[str] = ()
+    guidance: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+
+
+# --- the plan --------------------------------------------------------------------------------------------
+
+
+class Evidence(TypedDict):
+    """Why a trait was read from a task: the words, or the measure, that said so."""
+
+    trait: str
+    value: str
+    because: str
+
+
+class Reading(TypedDict):
+    """What the task asks of the models, and the evidence for it."""
+
+    complexity: Complexity
+    speed: Level
+    creativity: Level
+    evidence: list[Evidence]
+
+
+class Candidate(TypedDict):
+    """A model that could take a phase. `score` and each of `parts` are 0..1."""
+
+    model: str
+    provider: str
+    score: float
+    parts: dict[str, float]
+    reason: str
+
+
+class Rejected(TypedDict):
+    """A model that cannot take a phase, and why."""
+
+    model: str
+    provider: str
+    reason: str
+
+
+class Prediction(TypedDict):
+    """An estimate before the run. Seconds, tokens, USD (None where a price is not known)."""
+
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+
+
+class PhasePlan(TypedDict):
+    """Who takes a phase: the first choice, the fallbacks in order, the rejected, each with a reason."""
+
+    phase: str
+    primary_model: Candidate | None
+    fallback_models: list[Candidate]
+    score: float
+    reason: str
+    rejected: list[Rejected]
+    predicted: Prediction | None
+
+
+class Limits(TypedDict):
+    """Where a run stops. None: no limit. USD, tokens, seconds."""
+
+    usd: float | None
+    tokens: int | None
+    seconds: float | None
+
+
+class Strategy(TypedDict):
+    """The plan of a run, as `match_agent_to_models` returns it and the state keeps it."""
+
+    strategy_type: StrategyType
+    agent_name: str
+    task_type: str
+    reading: Reading
+    reason: str
+    layout: list[list[str]]
+    phases: list[PhasePlan]
+    predicted: Prediction
+    warnings: list[str]
+    limits: NotRequired[Limits]
+
+
+# --- the run ---------------------------------------------------------------------------------------------
+
+
+class Usage(TypedDict):
+    """Tokens and money. `cost_usd` is None as soon as one part of it is unknown."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_usd: float | None
+
+
+class Fault(TypedDict):
+    """Why an attempt failed: a kind of the closed set in data/faults.toml, and a message for a person."""
+
+    kind: str
+    message: str
+
+
+class Attempt(TypedDict):
+    """One call of one model in one phase, answered or not. Times: `started_at` epoch seconds, `seconds` long."""
+
+    id: str
+    phase: str
+    number: int
+    model: str
+    provider: str
+    served_model: str | None
+    ok: bool
+    fault: Fault | None
+    started_at: float
+    seconds: float
+    first_token_seconds: float | None
+    usage: Usage
+    note: NotRequired[str]
+
+
+class Check(TypedDict):
+    """A deterministic check of an output."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Verdict(TypedDict):
+    """What a judging phase decided, what it found, and what the deterministic checks say beside it."""
+
+    decision: Decision
+    findings: list[str]
+    checks: list[Check]
+
+
+def is_mapping_of_json(value: object) -> bool:
+    """Say whether `value` is made of JSON's types alone, with string keys."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return True
+        case list():
+            return all(is_mapping_of_json(item) for item in value)
+        case dict():
+            return all(isinstance(key, str) and is_mapping_of_json(item) for key, item in value.items())
+    return False
+
+
+JSONDict = dict[str, Any]
