@@ -12,7 +12,7 @@ from typing import Literal
 
 import platformdirs
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..routing.errors import InputError
@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     )
     ymera_threads: int = Field(0, ge=0, description="Threads of an embedded model; 0: chosen for this machine.")
 
+    _dotenv: dict[str, str | None] = PrivateAttr(default_factory=lambda: dict(dotenv_values(".env")))
+
     @property
     def checkpoints(self) -> str:
         """Path of the checkpoint file."""
@@ -63,7 +65,7 @@ class Settings(BaseSettings):
 
     def variable(self, name: str) -> str | None:
         """Return a variable that a provider's row names (a key, say); None where it is unset or blank."""
-        return (os.environ.get(name) or dotenv_values(".env").get(name) or "").strip() or None
+        return (os.environ.get(name) or self._dotenv.get(name) or "").strip() or None
 
     def base_url(self, provider: str) -> str | None:
         """Return the caller's address for a provider, `YMERA_<PROVIDER>_BASE_URL`."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 StrategyType = Literal["multi_model", "single_model"]
 Complexity = Literal["low", "normal", "high"]
@@ -21,6 +21,7 @@ Level = Literal["normal", "high"]
 Status = Literal["active", "deprecated", "retired"]
 Origin = Literal["specification", "ours", "measured", "user"]
 Decision = Literal["accept", "revise"]
+Then = Literal["next", "drop_provider", "stop"]
 StructuredOutput = Literal["json_schema", "function_calling", "none"]
 
 
@@ -80,7 +81,9 @@ class ModelProfile:
         context_tokens: prompt and answer together.
         price: USD per million tokens; None where it is not known (never 0 for unknown).
         retires_on: first day on which the provider no longer serves the name.
-        successor: `name` or `provider:name` of the model that takes its place.
+        successor: `name` (at the same provider) or `provider:name` of the model that takes its place.
+        spec_name: the name that the specification gives it.
+        aliases: shorter names by which it may be asked for as well.
         never_for: phases in which the model must not stand, whatever its score.
         source: where status, price and window were read.
     """
@@ -97,6 +100,7 @@ class ModelProfile:
     retires_on: date | None = None
     successor: str | None = None
     spec_name: str | None = None
+    aliases: tuple[str, ...] = ()
     structured_output: StructuredOutput = "json_schema"
     never_for: tuple[str, ...] = ()
     origin: Origin = "ours"
@@ -121,7 +125,8 @@ class PhaseProfile:
         critical: without an answer the run stops.
         reads: earlier phases whose outputs it is shown.
         skills: skill to weight; how a model is judged for it.
-        prompt: the instructions, a text with `{name}` places (see nodes/prompts.py).
+        prompt: the system text. It has no places to fill: the task, its parameters and the earlier outputs
+            are appended to it (see nodes/prompts.py).
         max_output_tokens: bound of one answer.
         judges: the phase answers with a verdict (accept or revise, findings) instead of a text.
         produces: its text becomes the run's result (generation, refinement).
@@ -149,6 +154,7 @@ class AgentTaskProfile:
         preferred_models: model names (or `provider:name`), best first.
         phases_needed: phases, in any order; they run in the order of their profiles.
         requirements: skill to weight (0..1), added to what each phase asks.
+        skills: skill to weight, added in the phases that produce or judge: what its results are made of.
         independent: pairs of phases that may run side by side, because the later one does not need the
             earlier one's output to do its work.
         checks: names of the deterministic checks that its result must pass (nodes/validators.py).
@@ -161,6 +167,7 @@ class AgentTaskProfile:
     phases_needed: Sequence[str]
     can_use_multiple_models: bool = True
     requirements: Mapping[str, float] = field(default_factory=dict)
+    skills: Mapping[str, float] = field(default_factory=dict)
     independent: Sequence[tuple[str, str]] = ()
     checks: Sequence[str] = ()
     guidance: Mapping[str, str] = field(default_factory=dict)
@@ -218,6 +225,8 @@ class PhasePlan(TypedDict):
     """Who takes a phase: the first choice, the fallbacks in order, the rejected, each with a reason."""
 
     phase: str
+    critical: bool
+    skipped_when_accepted: bool
     primary_model: Candidate | None
     fallback_models: list[Candidate]
     score: float
@@ -227,11 +236,12 @@ class PhasePlan(TypedDict):
 
 
 class Limits(TypedDict):
-    """Where a run stops. None: no limit. USD, tokens, seconds."""
+    """Where a run stops: USD, tokens, seconds (None: no limit), and attempts in one phase."""
 
     usd: float | None
     tokens: int | None
     seconds: float | None
+    attempts: int
 
 
 class Strategy(TypedDict):
@@ -246,31 +256,36 @@ class Strategy(TypedDict):
     phases: list[PhasePlan]
     predicted: Prediction
     warnings: list[str]
-    limits: NotRequired[Limits]
+    limits: Limits
 
 
 # --- the run ---------------------------------------------------------------------------------------------
 
 
 class Usage(TypedDict):
-    """Tokens and money. `cost_usd` is None as soon as one part of it is unknown."""
+    """Tokens and money of one or more attempts.
+
+    `unpriced` counts the attempts whose cost is not known; with any, `cost_usd` is a lower bound.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
     reasoning_tokens: int
-    cost_usd: float | None
+    cost_usd: float
+    unpriced: int
 
 
 class Fault(TypedDict):
-    """Why an attempt failed: a kind of the closed set in data/faults.toml, and a message for a person."""
+    """Why an attempt failed: a kind of the closed set in data/faults.toml, a message, and what follows."""
 
     kind: str
     message: str
+    then: Then
 
 
 class Attempt(TypedDict):
-    """One call of one model in one phase, answered or not. Times: `started_at` epoch seconds, `seconds` long."""
+    """One call of one model in one phase, answered or not. `started_at` is epoch seconds."""
 
     id: str
     phase: str
@@ -303,16 +318,24 @@ class Verdict(TypedDict):
     checks: list[Check]
 
 
-def is_mapping_of_json(value: object) -> bool:
+class RunView(TypedDict, total=False):
+    """The part of a run's state from which its next step is decided."""
+
+    plan: Strategy
+    attempts: list[Attempt]
+    verdicts: dict[str, Verdict]
+    usage: Usage
+
+
+def is_json(value: object) -> bool:
     """Say whether `value` is made of JSON's types alone, with string keys."""
     match value:
         case None | bool() | int() | float() | str():
             return True
         case list():
-            return all(is_mapping_of_json(item) for item in value)
+            return all(is_json(item) for item in value)
         case dict():
-            return all(isinstance(key, str) and is_mapping_of_json(item) for key, item in value.items())
+            return all(isinstance(key, str) and is_json(item) for key, item in value.items())
     return False
 
 
-JSONDict = dict[str, Any]

@@ -1,0 +1,80 @@
+"""Where runs are kept so that they last: one SQLite file, shared by all runs of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import aiosqlite
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from ..routing.errors import InputError
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another process on the same file."""
+
+
+@dataclass(kw_only=True)
+class _Shared:
+    """A saver in use, and by how many runs."""
+
+    saver: AsyncSqliteSaver
+    users: int = 0
+
+
+@dataclass(kw_only=True)
+class _Open:
+    """The savers of one event loop (a connection cannot be used from another one)."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    savers: dict[str, _Shared] = field(default_factory=dict)
+
+
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Open] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def open_checkpoints(path: str) -> AsyncIterator[BaseCheckpointSaver[str]]:
+    """Open the checkpoint file, or join the runs that have it open; the last one closes it.
+
+    Raises:
+        InputError: the file is not a database, or cannot be written.
+    """
+    here = _loops.setdefault(asyncio.get_running_loop(), _Open())
+    async with here.lock:
+        if path not in here.savers:
+            here.savers[path] = _Shared(saver=await _connect(path))
+        shared = here.savers[path]
+        shared.users += 1
+    try:
+        yield shared.saver
+    finally:
+        async with here.lock:
+            shared.users -= 1
+            if not shared.users:
+                del here.savers[path]
+                await shared.saver.conn.close()
+
+
+async def _connect(path: str) -> AsyncSqliteSaver:
+    await asyncio.to_thread(Path(path).parent.mkdir, parents=True, exist_ok=True)
+    connection = await aiosqlite.connect(path, timeout=BUSY_SECONDS)
+    try:
+        # WAL lets readers and one writer work at once; NORMAL survives a killed process (not a power cut's last
+        # commits) at half the cost of FULL.
+        await connection.execute("PRAGMA journal_mode=WAL")
+        await connection.execute("PRAGMA synchronous=NORMAL")
+        saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer())
+        await saver.setup()
+    except aiosqlite.Error as error:
+        await connection.close()
+        raise InputError(
+            f"The checkpoint file {path!r} cannot be used: {error}. Move it away, or name another with YMERA_CHECKPOINTS."
+        ) from error
+    return saver

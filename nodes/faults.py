@@ -1,0 +1,213 @@
+"""An exception or a message of a chat model → the fault that is written down.
+
+Each provider's client keeps status, code and message somewhere else; here they become `Signs`, from which
+routing/faults.py tells the kind. What a person reads is short, and free of keys, headers and prompts: it
+quotes the provider's own message and never a body.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from ..routing.errors import YmeraError
+from ..routing.faults import FaultKind, Signs, classify, classify_finish, is_wrapper, kind_profile
+from ..routing.records import Fault, ProviderProfile
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+LONGEST_MESSAGE: Final = 300
+_HIDDEN = "[hidden]"
+_KEYS = re.compile(
+    r"""(?ix)
+    \b(?:sk|gsk|pk|rk|xai|api|key)[-_][\w*-]{8,}          # OpenAI, Anthropic, DeepSeek, Groq, …
+    | \bAIza[\w-]{10,}                                    # Google
+    | (?<=bearer\ )\S+
+    | (?<=[?&]key=)[^&\s]+
+    | \b(?=[a-z_-]*\d)(?=[\d_-]*[a-z])[a-z\d_-]{32,}\b    # Mistral, Cohere, Azure: no mark but their length
+    """
+)
+_logger = logging.getLogger("ymera")
+
+
+def fault_of(error: BaseException, provider: ProviderProfile, settings: Settings) -> Fault:
+    """Tell what went wrong in a call.
+
+    An error that no rule knows becomes a `bug`; its traceback goes to the `ymera` logger. Neither holds a
+    key: the provider's own, as `settings` has them, and whatever looks like one are left out.
+    """
+    secrets = [value for name in provider.variables if (value := settings.variable(name))]
+    telling = _telling(error)
+    kind = classify(signs_of(telling))
+    if kind == "bug":
+        text = "".join(traceback.format_exception(error))
+        _logger.error("%s: an error that YMERA does not know\n%s", provider.title, redacted(text, secrets))
+    mend = kind_profile(kind).mend.format(
+        variable=provider.variables[0] if provider.variables else "the key", provider=provider.title
+    )
+    return make_fault(kind, _sentence(kind, redacted(_detail(telling, kind), secrets), mend))
+
+
+def finish_fault(message: AIMessage) -> Fault | None:
+    """Return what is wrong with an answer that came without an exception; None for a whole answer.
+
+    A stream that ends without a finish reason was cut: every client passes it on as a success.
+    """
+    reason = finish_reason(message)
+    if reason and (kind := classify_finish(reason)):
+        return _plain_fault(kind, f"finish reason {reason!r}")
+    if message.additional_kwargs.get("refusal"):
+        return _plain_fault("refused")
+    if not message.text.strip():
+        return _plain_fault("empty")
+    return None if reason else _plain_fault("cut_short", "the stream ended without a finish reason")
+
+
+def make_fault(kind: FaultKind, message: str) -> Fault:
+    """Write a fault down, with what follows from its kind; the message is cut at 300 characters."""
+    return Fault(kind=kind, message=_cut(message, LONGEST_MESSAGE), then=kind_profile(kind).then)
+
+
+def _plain_fault(kind: FaultKind, detail: str = "") -> Fault:
+    return make_fault(kind, _sentence(kind, detail, kind_profile(kind).mend))
+
+
+def _sentence(kind: FaultKind, detail: str, mend: str) -> str:
+    """Join title, detail and advice; it is the detail that is cut where there is too much."""
+    title = kind_profile(kind).title
+    room = LONGEST_MESSAGE - len(f"{title}: . {mend}")
+    detail = _cut(" ".join(detail.split()).rstrip("."), room)
+    return f"{title}: {detail}. {mend}" if detail else f"{title}. {mend}"
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def finish_reason(message: AIMessage) -> str | None:
+    """Return why the model stopped, in its provider's word; a blocked prompt counts as one."""
+    metadata = message.response_metadata
+    found = metadata.get("finish_reason") or metadata.get("stop_reason")
+    found = found or message.additional_kwargs.get("finish_reason") or _block_reason(metadata)
+    return str(found) if found else None
+
+
+def redacted(text: str, secrets: Collection[str] = ()) -> str:
+    """Hide the given keys, and whatever looks like one."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return _KEYS.sub(_HIDDEN, text)
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Return the seconds that the provider asks to wait, 0 for a moment that has passed; None if it says nothing.
+
+    Read from `Retry-After` in both of its forms, and from Google's RetryInfo.
+    """
+    telling = _telling(error)
+    header = str(_headers(telling).get("retry-after", ""))
+    delays = [str(part.get("retryDelay", "")) for part in _details(telling)]
+    for text in [header, *delays]:
+        if re.fullmatch(r"\d+(\.\d+)?s?", text):
+            return float(text.rstrip("s"))
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date; a date without a zone
+        return None
+
+
+# --- where the clients keep things ------------------------------------------------------------------------
+
+
+def signs_of(error: BaseException) -> Signs:
+    """Read class names, status, code and message from an exception of any client."""
+    said = _said(error)
+    code = next((value for key in ("code", "type", "status") if isinstance(value := said.get(key), str)), None)
+    own = getattr(error, "code", None)
+    return Signs(
+        class_names=_class_names(error),
+        status=_status(error),
+        code=own if isinstance(own, str) else code,
+        message=_message(said) or str(error),
+    )
+
+
+def _class_names(error: BaseException) -> tuple[str, ...]:
+    return tuple(f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__)
+
+
+def _telling(error: BaseException) -> BaseException:
+    """Return the error underneath one that only wraps it."""
+    while error.__cause__ is not None and is_wrapper(_class_names(error)):
+        error = error.__cause__
+    return error
+
+
+def _status(error: BaseException) -> int | None:
+    """OpenAI, Groq, Anthropic, Cohere: `status_code`; Gemini: `code`; Mistral: the response's."""
+    response = getattr(error, "response", None)
+    candidates = (
+        getattr(error, "status_code", None),
+        getattr(error, "code", None),
+        getattr(response, "status_code", None),
+    )
+    return next((value for value in candidates if isinstance(value, int)), None)
+
+
+def _bodies(error: BaseException) -> Iterator[object]:
+    """OpenAI, Groq, Anthropic, Cohere: `body`; Gemini: `details`; Mistral: the response's text."""
+    yield getattr(error, "body", None)
+    yield getattr(error, "details", None)
+    response = getattr(error, "response", None)
+    try:
+        yield response.json() if hasattr(response, "json") else None
+    except (ValueError, RuntimeError, TypeError):  # not JSON; not read; an async response
+        return
+
+
+def _said(error: BaseException) -> Mapping[str, object]:
+    """Return the object that holds code and message: the body, or its `error`."""
+    for body in _bodies(error):
+        first = body[0] if isinstance(body, list) and body else body
+        if isinstance(first, Mapping):
+            inner = first.get("error")
+            return inner if isinstance(inner, Mapping) else first
+    return {}
+
+
+def _message(said: Mapping[str, object]) -> str:
+    message = said.get("message")
+    return message if isinstance(message, str) else ""
+
+
+def _detail(error: BaseException, kind: FaultKind) -> str:
+    """Quote the provider, or our own words, or a connection's; of any other error only its class."""
+    quoted = _message(_said(error))
+    if not quoted and (isinstance(error, YmeraError | ImportError) or kind in ("unreachable", "cut_short")):
+        quoted = str(error)
+    if quoted or kind not in ("malformed", "unreachable", "cut_short", "bug"):
+        return quoted
+    return type(error).__name__
+
+
+def _headers(error: BaseException) -> Mapping[str, object]:
+    headers = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
+    return {str(name).lower(): value for name, value in dict(headers or {}).items()}
+
+
+def _details(error: BaseException) -> list[Mapping[str, object]]:
+    details = _said(error).get("details")
+    return [part for part in details if isinstance(part, Mapping)] if isinstance(details, list) else []
+
+
+def _block_reason(metadata: Mapping[str, object]) -> str | None:
+    feedback = metadata.get("prompt_feedback")
+    reason = feedback.get("block_reason") if isinstance(feedback, Mapping) else None
+    return str(getattr(reason, "value", reason)) if reason else None

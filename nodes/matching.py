@@ -1,0 +1,101 @@
+"""The matcher as users meet it: it gathers what there is today, and lets `routing.matcher` decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timezone
+from typing import Any
+
+from ..routing.catalogue import Catalogue, builtin_catalogue, extend
+from ..routing.matcher import TaskRequest, Wishes, World, make_strategy
+from ..routing.records import AgentTaskProfile, ModelProfile, Strategy
+from ..routing.scoring import SCORERS, WeightedScorer
+from .availability import why_unavailable
+from .settings import Settings, load_settings
+
+
+def load_catalogue(settings: Settings) -> Catalogue:
+    """Return the built-in catalogue with the user's own file on top (YMERA_CATALOGUE).
+
+    Raises:
+        CatalogueError: the user's file is wrong; every fault of it at once.
+    """
+    builtin = builtin_catalogue()
+    return extend(builtin, settings.ymera_catalogue) if settings.ymera_catalogue else builtin
+
+
+class AgentModelMatcher:
+    """Choose models for an agent's task.
+
+    `agent_profiles`, `models` and `scorers` may be changed: what is added there counts from the next match on.
+
+    Args:
+        settings: read from the environment where left out.
+        catalogue: models, agents and phases; by default the built-in ones and the user's file.
+    """
+
+    def __init__(self, settings: Settings | None = None, catalogue: Catalogue | None = None) -> None:
+        self.settings = settings or load_settings()
+        base = catalogue or load_catalogue(self.settings)
+        self._base = base
+        self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
+        self.models: dict[str, ModelProfile] = dict(base.models)
+        self.scorers: list[WeightedScorer] = list(SCORERS)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue as it stands now, with everything that was added."""
+        return replace(self._base, agents=self.agent_profiles, models=self.models)
+
+    @property
+    def wishes(self) -> Wishes:
+        """What the settings wish of every strategy."""
+        settings = self.settings
+        return Wishes(
+            strategy=settings.default_strategy if settings.enable_multi_model else "single_model",
+            parallel=settings.max_parallel_phases,
+            strict=settings.ymera_strict,
+        )
+
+    def unavailable(self, model: ModelProfile) -> str | None:
+        """Return why a model cannot be called on this machine, or None where it can."""
+        return why_unavailable(model, self._base.providers[model.provider], self.settings)
+
+    def strategy(self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None) -> Strategy:
+        """Return the strategy for a request.
+
+        Raises:
+            InputError: the request is wrong, or the agent unknown where strictness is wished for.
+            NoUsableModelError: the model demanded by name cannot be called.
+        """
+        world = World(
+            catalogue=self.catalogue,
+            unavailable=self.unavailable,
+            today=today or datetime.now(timezone.utc).date(),
+            scorers=tuple(self.scorers),
+        )
+        return make_strategy(request, wishes or self.wishes, world)
+
+    async def match_agent_to_models(
+        self,
+        agent_name: str,
+        task_description: str,
+        task_parameters: Mapping[str, Any] | None = None,
+        enable_phases: Sequence[str] | None = None,
+    ) -> Strategy:
+        """Return the strategy for an agent's task: `strategy_type`, and `phases` with models and reasons.
+
+        Args:
+            enable_phases: phases to run; by default those of the agent's profile.
+
+        Raises:
+            InputError: as `strategy`.
+        """
+        request = TaskRequest(
+            agent_name=agent_name,
+            description=task_description,
+            parameters=task_parameters or {},
+            phases=enable_phases,
+        )
+        return self.strategy(request)

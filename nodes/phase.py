@@ -1,0 +1,286 @@
+"""The node of a phase: one attempt with one model. A model's failure goes into the state, it raises nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.runnables.config import RunnableConfig, merge_configs
+from langgraph.config import get_config, get_stream_writer
+from langgraph.runtime import Runtime
+
+from ..routing.flow import attempts_of, next_candidate, over_budget, passed_by
+from ..routing.matcher import find_agent
+from ..routing.records import (
+    AgentTaskProfile,
+    Attempt,
+    Candidate,
+    Fault,
+    ModelProfile,
+    PhaseProfile,
+    ProviderProfile,
+    Usage,
+    Verdict,
+)
+from . import prices
+from .faults import fault, fault_of, finish_fault
+from .prompts import Material, answer_tokens, messages
+from .services import Services
+from .state import NO_USAGE, RunContext, State, view
+from .structured import schema_arguments
+from .validators import check, passes
+from .verdicts import SCHEMA, describe, parse_verdict, with_checks
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import Runnable
+
+Update = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One attempt to be made: by which model, in which phase, for which agent, and how."""
+
+    phase: PhaseProfile
+    agent: AgentTaskProfile
+    model: ModelProfile
+    provider: ProviderProfile
+    candidate: Candidate
+    number: int
+    timeout: float
+    temperature: float
+
+    @property
+    def id(self) -> str:
+        """Name of the attempt within its run; every streamed chunk carries it."""
+        return f"{self.phase.name}-{self.number}"
+
+
+@dataclass(kw_only=True)
+class Answer:
+    """What came of an attempt, filled while it runs, so that a failure keeps what was there."""
+
+    message: AIMessage | None = None
+    first_token_seconds: float | None = None
+    fault: Fault | None = None
+    verdict: Verdict | None = None
+    chunks: list[AIMessageChunk] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The answer's text."""
+        return str(self.message.text).strip() if self.message else ""
+
+
+def phase_node(phase: str, services: Services) -> Callable[[State, Runtime[RunContext]], Awaitable[Update]]:
+    """Return the node of a phase.
+
+    It does nothing where the run does without the phase or no candidate is left; the edge behind it then says
+    where the run goes.
+    """
+
+    async def node(state: State, runtime: Runtime[RunContext]) -> Update:
+        job = _job(phase, state, runtime.context or RunContext(), services)
+        if job is None:
+            return {}
+        write = get_stream_writer()
+        write({"event": "attempt_started", **_label(job)})
+        started_at, clock = time.time(), time.perf_counter()
+        answer = await _attempt(job, state, services)
+        seconds = time.perf_counter() - clock
+        attempt = await _record(job, answer, started_at, seconds)
+        update = await _update(job, answer, attempt, state)
+        write({"event": "attempt_ended", "attempt": update["attempts"][0]})
+        return update
+
+    return node
+
+
+def _job(phase: str, state: State, context: RunContext, services: Services) -> Job | None:
+    run = view(state)
+    candidate = next_candidate(run, phase)
+    if candidate is None or passed_by(run, phase) or over_budget(run):
+        return None
+    catalogue = services.matcher.catalogue
+    agent, _ = find_agent(run["plan"]["agent_name"], catalogue, strict=False)
+    return Job(
+        phase=catalogue.phases[phase],
+        agent=agent,
+        model=catalogue.models[f"{candidate['provider']}:{candidate['model']}"],
+        provider=catalogue.providers[candidate["provider"]],
+        candidate=candidate,
+        number=len(attempts_of(run, phase)) + 1,
+        timeout=context.phase_timeout or services.settings.phase_timeout,
+        temperature=context.temperature,
+    )
+
+
+def _label(job: Job) -> dict[str, Any]:
+    """Return what events, stream metadata and traces say of an attempt."""
+    return {
+        "phase": job.phase.name,
+        "attempt_id": job.id,
+        "model": job.model.name,
+        "provider": job.model.provider,
+        "reason": job.candidate["reason"],
+        "fallback": job.number - 1,
+    }
+
+
+async def _attempt(job: Job, state: State, services: Services) -> Answer:
+    answer = Answer()
+    deadline = asyncio.timeout(job.timeout)
+    try:
+        # Opening is local work (an import, or the download of an embedded model): it is not the model's time.
+        model = await _open(job, services)
+        async with deadline:
+            await _listen(model.astream(_prompt(job, state), _config(job)), answer)
+        answer.message = _joined(answer.chunks)
+        answer.fault = _judge(job, answer)
+    except Exception as error:  # noqa: BLE001 - whatever a client raises is the outcome of the attempt
+        answer.message = _joined(answer.chunks) if answer.chunks else None
+        if deadline.expired():
+            answer.fault = fault("timed_out", job.provider, f"Phase execution timeout after {job.timeout:g} s")
+        else:
+            answer.fault = fault_of(error, job.provider, secrets=services.models.secrets)
+    return answer
+
+
+async def _open(job: Job, services: Services) -> Runnable[LanguageModelInput, AIMessage]:
+    tokens = answer_tokens(job.phase, job.model)
+    model = await services.models.open(job.model, max_output_tokens=tokens, temperature=job.temperature)
+    arguments = schema_arguments(job.model, job.provider, SCHEMA) if job.phase.judges else {}
+    return model.bind(**arguments) if arguments else model
+
+
+def _prompt(job: Job, state: State) -> list[BaseMessage]:
+    material = Material(
+        task_description=state["task_description"],
+        task_parameters=state["task_parameters"],
+        phase_outputs=state.get("phase_outputs", {}),
+    )
+    return messages(job.phase, job.agent, job.model, material)
+
+
+def _judge(job: Job, answer: Answer) -> Fault | None:
+    """Return what is wrong with a whole answer: not finished, empty, or no verdict where one was asked for."""
+    found = finish_fault(answer.message or AIMessage(""), job.provider)
+    if found is None and job.phase.judges:
+        answer.verdict = parse_verdict(answer.text)
+        if answer.verdict is None:
+            return fault("schema_not_met", job.provider, "the answer holds no verdict (accept or revise)")
+    return found
+
+
+async def _listen(stream: Any, answer: Answer) -> None:
+    """Take in a stream of chunks, keeping what has come when it breaks."""
+    clock = time.perf_counter()
+    async for chunk in stream:
+        if answer.first_token_seconds is None and chunk.content:
+            answer.first_token_seconds = time.perf_counter() - clock
+        answer.chunks.append(chunk)
+
+
+def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
+    if not chunks:
+        return AIMessage("")
+    return add_ai_message_chunks(*chunks) if len(chunks) > 1 else chunks[0]
+
+
+def _config(job: Job) -> RunnableConfig:
+    """Return the run's config with what belongs to this attempt: its name and labels in streams and traces."""
+    label = RunnableConfig(run_name=f"{job.id} {job.model.name}", metadata=_label(job), tags=[job.phase.name])
+    return merge_configs(get_config(), label)
+
+
+async def _record(job: Job, answer: Answer, started_at: float, seconds: float) -> Attempt:
+    message = answer.message
+    served = message.response_metadata.get("model_name") if message else None
+    return Attempt(
+        id=job.id,
+        phase=job.phase.name,
+        number=job.number,
+        model=job.model.name,
+        provider=job.model.provider,
+        served_model=str(served) if served else None,
+        ok=answer.fault is None,
+        fault=answer.fault,
+        started_at=started_at,
+        seconds=round(seconds, 4),
+        first_token_seconds=answer.first_token_seconds,
+        usage=await _usage(job.model, message, started_at),
+    )
+
+
+async def _usage(model: ModelProfile, message: AIMessage | None, started_at: float) -> Usage:
+    """Return tokens and cost. Without a report of the provider an attempt that had begun to answer is unpriced."""
+    counted = message.usage_metadata if message else None
+    if counted is None:
+        return Usage({**NO_USAGE, "unpriced": 1 if message and message.content else 0})
+    cost = await _cost(model, message, counted, started_at)
+    return Usage(
+        input_tokens=counted["input_tokens"],
+        output_tokens=counted["output_tokens"],
+        cached_tokens=counted.get("input_token_details", {}).get("cache_read", 0) or 0,
+        reasoning_tokens=counted.get("output_token_details", {}).get("reasoning", 0) or 0,
+        cost_usd=cost or 0.0,
+        unpriced=1 if cost is None else 0,
+    )
+
+
+async def _cost(
+    model: ModelProfile, message: AIMessage | None, counted: UsageMetadata, started_at: float
+) -> float | None:
+    if not (model.price and model.price.input == model.price.output == 0):
+        await asyncio.to_thread(prices.load)
+    served = message.response_metadata.get("model_name") if message else None
+    at = datetime.fromtimestamp(started_at, timezone.utc)
+    return prices.cost(model, str(served) if served else None, counted, at)
+
+
+async def _update(job: Job, answer: Answer, attempt: Attempt, state: State) -> Update:
+    update: Update = {"attempts": [attempt], "usage": attempt["usage"]}
+    if not attempt["ok"]:
+        return update
+    if job.phase.judges and answer.verdict is not None:
+        checks = await _checks(job, state.get("final_result", ""), state)
+        verdict = with_checks(answer.verdict, checks)
+        return {
+            **update,
+            "verdicts": {job.phase.name: verdict},
+            "phase_outputs": {job.phase.name: describe(verdict)},
+        }
+    update["phase_outputs"] = {job.phase.name: answer.text}
+    if job.phase.produces:
+        update |= await _result(job, answer.text, attempt, state)
+    return update
+
+
+async def _result(job: Job, text: str, attempt: Attempt, state: State) -> Update:
+    """Take the text as the run's result, unless it fails more checks than the result that it should replace."""
+    before = state.get("final_result", "")
+    if before:
+        old, new = await _checks(job, before, state), await _checks(job, text, state)
+        if passes(new) < passes(old):
+            failed = "; ".join(f"{c['name']}: {c['detail']}" for c in new if not c["passed"])
+            note = f"kept the earlier result: it fails fewer checks than this one ({failed})"
+            return {"attempts": [Attempt({**attempt, "note": note})]}
+    update: Update = {"final_result": text}
+    if state.get("messages"):
+        update["messages"] = [AIMessage(text, id=state["answer_id"])]
+    return update
+
+
+async def _checks(job: Job, text: str, state: State) -> list[Any]:
+    # Parsing a long answer takes a while: not on the event loop.
+    return await asyncio.to_thread(check, text, job.agent.checks, state["task_parameters"])
+
+

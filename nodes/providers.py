@@ -1,0 +1,342 @@
+"""A model of the catalogue → a LangChain chat model that is ready to be called.
+
+A provider's package is imported when its first model is opened. A provider whose client takes LangChain's
+standard arguments needs no code here; what is special about a client stands in one function of `_QUIRKS`.
+
+Every client has its own retries switched off (the graph owns fallback) and its own timeouts set beyond the
+attempt's, so that one place decides when an attempt is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..routing.errors import InputError
+from ..routing.records import ModelProfile, ProviderProfile
+from .availability import EMBEDDED, LOCAL, not_installed, why_unavailable
+from .sse import refuse_broken_events
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
+    from langchain_core.runnables import Runnable
+
+    ChatModel = Runnable[LanguageModelInput, AIMessage]
+
+Close = Callable[[], Awaitable[None]]
+
+_GRACE_S = 30.0  # a client's own timeout stands this far behind the attempt's
+_THINKING_TOKENS = 8_192  # reasoning counts as output: without room for it the visible answer is cut off
+_AZURE_API_VERSION = "2024-10-21"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a client is built from. `temperature` None leaves it to the provider; `timeout` in seconds."""
+
+    provider: str
+    model_id: str
+    api_key: str = field(repr=False)
+    base_url: str | None
+    max_output_tokens: int
+    temperature: float | None
+    timeout: float
+    api_version: str = _AZURE_API_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A client, how to close its connections, and what LangChain knows about the model.
+
+    `extra_body`: of OpenAI's client, what goes into the request besides the arguments that it knows.
+    """
+
+    chat: ChatModel
+    close: Close
+    knowledge: Mapping[str, Any]
+    extra_body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The clients of one event loop: an HTTP connection cannot be used on another."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    opened: dict[tuple[str, int, float], Opened] = field(default_factory=dict)
+
+
+class ChatModels:
+    """The chat models of a process, each opened once per event loop and set of arguments."""
+
+    def __init__(self, settings: Settings, providers: Mapping[str, ProviderProfile]) -> None:
+        self._settings = settings
+        self._providers = providers
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+
+    def __repr__(self) -> str:
+        return f"ChatModels(providers={sorted(self._providers)})"
+
+    def availability(self, model: ModelProfile) -> str | None:
+        """Return None for a model that may be called, else the reason in words for a person."""
+        return why_unavailable(model, self._provider(model), self._settings)
+
+    async def open(
+        self,
+        model: ModelProfile,
+        *,
+        max_output_tokens: int,
+        temperature: float,
+        schema: Mapping[str, Any] | None = None,
+    ) -> ChatModel:
+        """Return the chat model, made on first use.
+
+        Args:
+            max_output_tokens: bound of the visible answer; models that reason get room for it on top.
+            temperature: left out where the model is known to refuse it.
+            schema: JSON schema that the answer's text must follow, asked for where the model's profile says
+                `json_schema`; any other model must be told in its prompt.
+
+        Raises:
+            ImportError: the provider's package is not installed; the message says what to install.
+            InputError: a key or an address is missing or unusable.
+            WeightsError: an embedded model's weights cannot be had.
+        """
+        here = self._here()
+        key = (model.key, max_output_tokens, temperature)
+        async with here.lock:
+            if key not in here.opened:
+                order = await self._order(model, max_output_tokens, temperature)
+                here.opened[key] = await asyncio.to_thread(_build, self._provider(model), model, order)
+        opened = here.opened[key]
+        if schema is None or model.structured_output != "json_schema":
+            return opened.chat
+        return opened.chat.bind(**_with_schema(opened, schema))
+
+    async def close(self) -> None:
+        """Close the connections of this event loop's clients."""
+        here = self._loops.pop(asyncio.get_running_loop(), _Loop())
+        for opened in here.opened.values():
+            await opened.close()
+
+    def _here(self) -> _Loop:
+        for loop in [loop for loop in self._loops if loop.is_closed()]:
+            del self._loops[loop]
+        return self._loops.setdefault(asyncio.get_running_loop(), _Loop())
+
+    def _provider(self, model: ModelProfile) -> ProviderProfile:
+        if model.provider not in self._providers:
+            known = ", ".join(sorted(self._providers))
+            raise InputError(f"No provider {model.provider!r} for model {model.name!r}. Known: {known}.")
+        return self._providers[model.provider]
+
+    async def _order(self, model: ModelProfile, max_output_tokens: int, temperature: float) -> Order:
+        provider = self._provider(model)
+        base_url, key = await self._address(model, provider)
+        return Order(
+            provider=provider.name,
+            model_id=model.model_id,
+            api_key=key,
+            base_url=base_url,
+            max_output_tokens=min(max_output_tokens, model.max_output_tokens),
+            temperature=temperature,
+            timeout=self._settings.phase_timeout + _GRACE_S,
+            api_version=self._settings.variable("OPENAI_API_VERSION") or _AZURE_API_VERSION,
+        )
+
+    async def _address(self, model: ModelProfile, provider: ProviderProfile) -> tuple[str | None, str]:
+        """Return base URL and key."""
+        if provider.name == EMBEDDED:
+            from .embedded import open_server  # the runner is loaded for embedded models alone
+
+            endpoint = await open_server(model.name, self._settings)
+            return endpoint.base_url, endpoint.api_key
+        if provider.name == LOCAL:
+            return self._needed("YMERA_LOCAL_BASE_URL", self._settings.ymera_local_base_url), "local"
+        base_url = self._settings.base_url(provider.name) or provider.base_url
+        if provider.name == "azure" and base_url is None:
+            base_url = self._variable("AZURE_OPENAI_ENDPOINT")
+        return base_url, self._variable(provider.variables[0]) if provider.variables else "none"
+
+    def _variable(self, name: str) -> str:
+        return self._needed(name, self._settings.variable(name))
+
+    @staticmethod
+    def _needed(name: str, value: str | None) -> str:
+        if value is None:
+            raise InputError(f"{name} is not set: set it in the environment or in .env.")
+        return value
+
+
+def _build(provider: ProviderProfile, model: ModelProfile, order: Order) -> Opened:
+    """Import the client and make it; again where LangChain knows that the model wants other arguments."""
+    client = _load(provider)
+    make = _QUIRKS.get(provider.chat_model, _plain)
+    opened = make(client, order)
+    suited = _suited(order, model, opened.knowledge)
+    return opened if suited == order else make(client, suited)
+
+
+def _load(provider: ProviderProfile) -> Any:  # a class of a package that need not be installed
+    module, _, name = provider.chat_model.partition(":")
+    if missing := not_installed(provider):
+        raise ImportError(missing)
+    return getattr(importlib.import_module(module), name)
+
+
+def _suited(order: Order, model: ModelProfile, knowledge: Mapping[str, Any]) -> Order:
+    if knowledge.get("temperature") is False:
+        order = replace(order, temperature=None)
+    if knowledge.get("reasoning_output"):
+        tokens = min(order.max_output_tokens + _THINKING_TOKENS, model.max_output_tokens)
+        order = replace(order, max_output_tokens=tokens)
+    return order
+
+
+def _with_schema(opened: Opened, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the call's arguments that ask for JSON; every client takes them in OpenAI's words.
+
+    OpenAI's own client would parse the answer and raise for a cut one, so it gets them past its parser.
+    """
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema)}}
+    if opened.extra_body is None:
+        return {"response_format": wanted}
+    return {"extra_body": {**opened.extra_body, "response_format": wanted}}
+
+
+# --- what is special about a client -----------------------------------------------------------------------
+
+
+def _standard(order: Order) -> dict[str, Any]:
+    """Return the arguments that LangChain's chat models have in common."""
+    arguments = {
+        "model": order.model_id,
+        "api_key": order.api_key,
+        "base_url": order.base_url,
+        "temperature": order.temperature,
+        "max_tokens": order.max_output_tokens,
+        "timeout": order.timeout,
+        "max_retries": 0,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _opened(chat: Any, close: Close) -> Opened:
+    return Opened(chat=chat, close=close, knowledge=getattr(chat, "profile", None) or {})
+
+
+def _plain(client: Any, order: Order) -> Opened:
+    return _opened(client(**_standard(order)), _nothing_to_close)
+
+
+async def _nothing_to_close() -> None:
+    """Leave the connections to the garbage collector: the client offers no way to close them."""
+
+
+def _openai(client: Any, order: Order) -> Opened:
+    """`stream_usage` is off by default behind any base URL; servers like OpenAI's know only `max_tokens`."""
+    arguments = _standard(order) | _openai_extras(order)
+    if order.provider != "openai":
+        arguments["extra_body"] = {"max_tokens": arguments.pop("max_tokens")}
+    return _opened_openai(client(**arguments))
+
+
+def _azure(client: Any, order: Order) -> Opened:
+    """Azure names a deployment, and says `endpoint` for the base URL."""
+    arguments = _standard(order) | _openai_extras(order)
+    arguments["azure_endpoint"] = arguments.pop("base_url")
+    arguments |= {"azure_deployment": order.model_id, "api_version": order.api_version}
+    return _opened_openai(client(**arguments))
+
+
+def _opened_openai(chat: Any) -> Opened:
+    return replace(_opened(chat, chat.http_async_client.aclose), extra_body=chat.extra_body or {})
+
+
+def _openai_extras(order: Order) -> dict[str, Any]:
+    import openai
+
+    return {
+        "stream_usage": True,
+        "use_responses_api": False,
+        "stream_chunk_timeout": None,
+        "http_async_client": openai.DefaultAsyncHttpxClient(**_transport(order)),
+    }
+
+
+def _transport(order: Order) -> dict[str, Any]:
+    """Give each client connections of its own: the default ones are shared between event loops."""
+    return {"timeout": order.timeout, "trust_env": not is_loopback(order.base_url)}
+
+
+def _groq(client: Any, order: Order) -> Opened:
+    import groq
+
+    http = groq.DefaultAsyncHttpxClient(**_transport(order))
+    return _opened(client(**_standard(order), http_async_client=http), http.aclose)
+
+
+def _anthropic(client: Any, order: Order) -> Opened:
+    """ChatAnthropic takes no HTTP client, and shares its own between event loops."""
+    import anthropic
+
+    http = anthropic.DefaultAsyncHttpxClient(**_transport(order))
+    chat = client(**_standard(order), stream_usage=True)
+    chat._async_client = chat._async_client.with_options(http_client=http)
+    return _opened(chat, http.aclose)
+
+
+def _google(client: Any, order: Order) -> Opened:
+    """The SDK takes 0 retries for its own default of several; 1 means one request."""
+    chat = client(**_standard(order) | {"max_retries": 1, "vertexai": False})
+    return _opened(chat, chat.client.aio.aclose)
+
+
+def _mistral(client: Any, order: Order) -> Opened:
+    """Retries are counted as attempts, and the timeout is whole seconds."""
+    chat = client(**_standard(order) | {"max_retries": 1, "timeout": int(order.timeout)})
+    return _opened(chat, chat.async_client.aclose)
+
+
+def _cohere(client: Any, order: Order) -> Opened:
+    """ChatCohere has no field for retries or for the length of the answer: both go with each call."""
+    import cohere
+    import httpx
+
+    arguments = _standard(order)
+    tokens = arguments.pop("max_tokens")
+    del arguments["max_retries"]
+    arguments["cohere_api_key"] = arguments.pop("api_key")
+    arguments["timeout_seconds"] = arguments.pop("timeout")
+    chat = client(**arguments)
+    http = httpx.AsyncClient(**_transport(order), event_hooks={"response": [refuse_broken_events]})
+    chat.async_client = cohere.AsyncClient(
+        order.api_key, base_url=order.base_url, client_name=chat.user_agent, httpx_client=http
+    )
+    return _opened(chat.bind(max_tokens=tokens, request_options={"max_retries": 0}), http.aclose)
+
+
+_QUIRKS: Mapping[str, Callable[[Any, Order], Opened]] = {
+    "langchain_openai:ChatOpenAI": _openai,
+    "langchain_openai:AzureChatOpenAI": _azure,
+    "langchain_groq:ChatGroq": _groq,
+    "langchain_anthropic:ChatAnthropic": _anthropic,
+    "langchain_google_genai:ChatGoogleGenerativeAI": _google,
+    "langchain_mistralai:ChatMistralAI": _mistral,
+    "langchain_cohere:ChatCohere": _cohere,
+}
+
+
+def is_loopback(url: str | None) -> bool:
+    """Say whether an address is on this machine, where a proxy of the environment must not be asked."""
+    host = urlsplit(url or "").hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,140 @@
+"""The shared state of a run, how parallel phases merge into it, and what a caller may set for one run."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from langchain_core.messages import AnyMessage
+from langgraph.channels import DeltaChannel, EphemeralValue
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+from ..routing.records import Attempt, RunView, Strategy, Usage, Verdict
+
+Value = TypeVar("Value")
+
+NO_USAGE = Usage(
+    input_tokens=0, output_tokens=0, cached_tokens=0, reasoning_tokens=0, cost_usd=0.0, unpriced=0
+)
+
+
+def add_usage(left: Usage, right: Usage) -> Usage:
+    """Add two usages. Associative and commutative, so that phases side by side may finish in any order."""
+    return Usage(
+        input_tokens=left["input_tokens"] + right["input_tokens"],
+        output_tokens=left["output_tokens"] + right["output_tokens"],
+        cached_tokens=left["cached_tokens"] + right["cached_tokens"],
+        reasoning_tokens=left["reasoning_tokens"] + right["reasoning_tokens"],
+        cost_usd=left["cost_usd"] + right["cost_usd"],
+        unpriced=left["unpriced"] + right["unpriced"],
+    )
+
+
+def sum_usage(left: Usage | None, right: Usage | None) -> Usage:
+    """`add_usage` for a channel, which starts out empty."""
+    return add_usage({**NO_USAGE, **(left or {})}, {**NO_USAGE, **(right or {})})
+
+
+def merge_all(state: dict[str, Value], writes: Sequence[dict[str, Value]]) -> dict[str, Value]:
+    """Merge mappings by key, the later write winning. Phases write their own keys only."""
+    merged = dict(state)
+    for write in writes:
+        merged.update(write)
+    return merged
+
+
+def newest(state: Value, writes: Sequence[Value]) -> Value:
+    """Keep the last write."""
+    return writes[-1] if writes else state
+
+
+class RunInput(TypedDict, total=False):
+    """What a person, or a chat client, hands in. Each counts for one run and is not remembered on the thread.
+
+    Args:
+        task: what is to be done. Left out, the last message of a person in `messages` is the task.
+        agent: name of the agent profile.
+        parameters: anything the task needs besides, as JSON.
+        phases: phases to run, where not all of the agent's.
+        messages: a conversation (chat and A2A clients); the answer is appended to it.
+    """
+
+    task: Annotated[str, EphemeralValue(str)]
+    agent: Annotated[str, EphemeralValue(str)]
+    parameters: Annotated[dict[str, Any], EphemeralValue(dict)]
+    phases: Annotated[list[str], EphemeralValue(list)]
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class State(RunInput, total=False):
+    """The state that all nodes share: plain JSON values, `messages` apart.
+
+    Large values that change seldom are `DeltaChannel`s: a checkpoint then holds what a step wrote, not a copy
+    of everything written before.
+
+    Args:
+        task_description, task_parameters, phase_outputs: the context that passes from phase to phase.
+        plan: the strategy chosen by the matcher.
+        layout: groups of phases as compiled into the graph that runs; a resume checks it.
+        attempts: every call of a model, answered or not: the truth from which the run's next step follows.
+        verdicts: what judging phases decided, by phase.
+        usage: tokens and money of all attempts.
+        final_result: the result as it stands; a later phase that produces replaces it.
+        error: why the run stopped without a result; empty while it did not.
+    """
+
+    task_description: str
+    task_parameters: dict[str, Any]
+    plan: Annotated[Strategy, DeltaChannel(newest, dict)]
+    layout: list[list[str]]
+    attempts: Annotated[list[Attempt], operator.add]
+    phase_outputs: Annotated[dict[str, str], DeltaChannel(merge_all, dict)]
+    verdicts: Annotated[dict[str, Verdict], DeltaChannel(merge_all, dict)]
+    usage: Annotated[Usage, sum_usage]
+    final_result: Annotated[str, DeltaChannel(newest, str)]
+    answer_id: str
+    error: str
+
+
+class RunOutput(TypedDict, total=False):
+    """What a run hands back: small, since tools and chat clients are shown all of it."""
+
+    final_result: str
+    error: str
+    phase_outputs: dict[str, str]
+    usage: Usage
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class RunContext(BaseModel):
+    """Settings of one run. Every field has a default; what is left empty follows the process's settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: Literal["auto", "multi_model", "single_model"] | None = Field(
+        None, description="One model for all phases or the best for each; empty: DEFAULT_STRATEGY."
+    )
+    model: str | None = Field(None, description="Use this model alone, in every phase.")
+    providers: list[str] = Field([], description="Use only these providers; empty: all.")
+    attempts: int = Field(4, ge=1, le=20, description="Attempts in one phase: the first choice and its fallbacks.")
+    phase_timeout: float | None = Field(
+        None, gt=0, le=3600, description="Seconds that one attempt may take; empty: PHASE_TIMEOUT."
+    )
+    budget_usd: float | None = Field(None, ge=0, description="USD after which the run stops.")
+    budget_tokens: int | None = Field(None, ge=1, description="Tokens after which the run stops.")
+    budget_seconds: float | None = Field(None, gt=0, description="Seconds of work after which the run stops.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of every model.")
+    strict: bool | None = Field(None, description="Refuse an agent without a profile; empty: YMERA_STRICT.")
+
+
+def view(state: State) -> RunView:
+    """Return the part of the state from which the next step is decided."""
+    return RunView(
+        plan=state["plan"],
+        attempts=state.get("attempts", []),
+        verdicts=state.get("verdicts", {}),
+        usage=state.get("usage", NO_USAGE),
+    )

@@ -1,0 +1,187 @@
+"""Where a run goes next, decided from its state alone.
+
+Every function is pure: same state, same step. A phase ends after at most `limits["attempts"]` attempts and
+never tries a model twice, so every run ends.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .records import Attempt, Candidate, PhasePlan, RunView, Verdict
+
+Step = Literal["next", "accepted", "fallback", "failed", "budget"]
+Status = Literal["running", "succeeded", "failed", "no_model", "budget"]
+
+
+def phase_plan(run: RunView, phase: str) -> PhasePlan | None:
+    """Return the plan of a phase, or None where the run does without it."""
+    return next((plan for plan in run["plan"]["phases"] if plan["phase"] == phase), None)
+
+
+def attempts_of(run: RunView, phase: str) -> list[Attempt]:
+    """Return the attempts made in a phase, in the order in which they were made."""
+    return sorted((a for a in run.get("attempts", []) if a["phase"] == phase), key=lambda a: a["number"])
+
+
+def answer_of(run: RunView, phase: str) -> Attempt | None:
+    """Return the attempt that answered a phase."""
+    return next((a for a in run.get("attempts", []) if a["phase"] == phase and a["ok"]), None)
+
+
+def ranking(plan: PhasePlan) -> list[Candidate]:
+    """Return the candidates of a phase, best first."""
+    first = plan["primary_model"]
+    return [first, *plan["fallback_models"]] if first else []
+
+
+def next_candidate(run: RunView, phase: str) -> Candidate | None:
+    """Return the model for the next attempt in a phase, or None where none is left.
+
+    A model is never tried twice in a phase; a provider whose failure concerns all its models (a refused key,
+    say) is passed over for the rest of the run; a fault that says `stop` ends the phase.
+    """
+    plan = phase_plan(run, phase)
+    made = attempts_of(run, phase)
+    if plan is None or len(made) >= run["plan"]["limits"]["attempts"]:
+        return None
+    if any(a["fault"] and a["fault"]["then"] == "stop" for a in made):
+        return None
+    tried = {(a["provider"], a["model"]) for a in made}
+    dropped = dropped_providers(run)
+    return next(
+        (c for c in ranking(plan) if c["provider"] not in dropped and (c["provider"], c["model"]) not in tried), None
+    )
+
+
+def dropped_providers(run: RunView) -> set[str]:
+    """Return the providers that a fault of this run has ruled out."""
+    return {a["provider"] for a in run.get("attempts", []) if a["fault"] and a["fault"]["then"] == "drop_provider"}
+
+
+def over_budget(run: RunView) -> str | None:
+    """Return the sentence that says which limit is reached, or None."""
+    limits, usage = run["plan"]["limits"], run.get("usage")
+    if usage is None:
+        return None
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    if limits["usd"] is not None and usage["cost_usd"] >= limits["usd"]:
+        return f"{usage['cost_usd']:.6f} USD spent, the limit is {limits['usd']:g} USD"
+    if limits["tokens"] is not None and tokens >= limits["tokens"]:
+        return f"{tokens} tokens used, the limit is {limits['tokens']} tokens"
+    if limits["seconds"] is not None and (seconds := busy_seconds(run)) >= limits["seconds"]:
+        return f"{seconds:.1f} s used, the limit is {limits['seconds']:g} s"
+    return None
+
+
+def busy_seconds(run: RunView) -> float:
+    """Return the time in which at least one attempt was under way; a pause of the run does not count."""
+    total, end = 0.0, float("-inf")
+    for attempt in sorted(run.get("attempts", []), key=lambda a: a["started_at"]):
+        stop = attempt["started_at"] + attempt["seconds"]
+        total += max(0.0, stop - max(end, attempt["started_at"]))
+        end = max(end, stop)
+    return total
+
+
+def last_verdict(run: RunView) -> Verdict | None:
+    """Return the verdict given last in the order of the plan's phases."""
+    verdicts = run.get("verdicts", {})
+    given = [verdicts[p["phase"]] for p in run["plan"]["phases"] if p["phase"] in verdicts]
+    return given[-1] if given else None
+
+
+def accepted(run: RunView) -> bool:
+    """Say whether the last verdict accepted the result."""
+    verdict = last_verdict(run)
+    return verdict is not None and verdict["decision"] == "accept"
+
+
+def outcome(run: RunView, phase: str) -> Step:
+    """Return the step after an attempt in `phase` (or after passing it by).
+
+    `next`: answered, given up though not critical, or not part of the run. `fallback`: the next candidate's
+    turn. `failed`: critical, and no candidate left. `budget`: a limit is reached before the run's end.
+    """
+    plan = phase_plan(run, phase)
+    if plan is None:
+        return "next"
+    if over_budget(run):
+        return "budget"
+    if answer_of(run, phase):
+        return "next"
+    if next_candidate(run, phase):
+        return "fallback"
+    return "failed" if plan["critical"] else "next"
+
+
+def joined(run: RunView, phases: tuple[str, ...]) -> Step:
+    """Return the step after phases that ran side by side: the worst of theirs."""
+    steps = [outcome(run, phase) for phase in phases]
+    return next((step for step in ("failed", "budget") if step in steps), "next")
+
+
+def status(run: RunView) -> Status:
+    """Return how the run stands, from what was done so far."""
+    plan = run["plan"]
+    if any(p["primary_model"] is None and p["critical"] for p in plan["phases"]):
+        return "no_model"
+    if any(p["critical"] and not answer_of(run, p["phase"]) and _given_up(run, p["phase"]) for p in plan["phases"]):
+        return "failed"
+    unfinished = [p["phase"] for p in plan["phases"] if not _finished(run, p["phase"])]
+    if not unfinished:
+        return "succeeded"
+    return "budget" if over_budget(run) else "running"
+
+
+def _given_up(run: RunView, phase: str) -> bool:
+    return bool(attempts_of(run, phase)) and next_candidate(run, phase) is None
+
+
+def _finished(run: RunView, phase: str) -> bool:
+    plan = phase_plan(run, phase)
+    if plan is None or answer_of(run, phase):
+        return True
+    return next_candidate(run, phase) is None or passed_by(run, phase)
+
+
+def passed_by(run: RunView, phase: str) -> bool:
+    """Say whether the phase was left out because the result was accepted before it."""
+    plan = phase_plan(run, phase)
+    return plan is not None and plan["skipped_when_accepted"] and not attempts_of(run, phase) and accepted(run)
+
+
+def skip_reason(run: RunView, phase: str) -> str | None:
+    """Return why a planned phase has no answer although the run went on past it, or None where it has one."""
+    if answer_of(run, phase):
+        return None
+    if passed_by(run, phase):
+        return "skipped: the review accepted the result"
+    made = attempts_of(run, phase)
+    if made:
+        return f"skipped: {len(made)} attempt(s) failed, the last one with: {_cause(made[-1])}"
+    plan = phase_plan(run, phase)
+    return "skipped: no usable model" if plan and plan["primary_model"] is None else "not reached"
+
+
+def failure(run: RunView) -> str:
+    """Return why the run failed: every attempt of the phase that stopped it, with its cause.
+
+    Where no phase at all has an answer, the text begins with "All phases failed".
+    """
+    stopped = [p["phase"] for p in run["plan"]["phases"] if p["critical"] and not answer_of(run, p["phase"])]
+    phase = stopped[0] if stopped else "generation"
+    made = attempts_of(run, phase)
+    head = "All phases failed" if not any(a["ok"] for a in run.get("attempts", [])) else "The run stopped"
+    if not made:
+        plan = phase_plan(run, phase)
+        causes = "; ".join(f"{r['model']}: {r['reason']}" for r in plan["rejected"]) if plan else ""
+        return f"{head}: no usable model for {phase} ({causes})" if causes else f"{head}: no usable model for {phase}"
+    return f"{head}: {phase} has no candidate left. " + "; ".join(
+        f"{a['provider']}:{a['model']}: {_cause(a)}" for a in made
+    )
+
+
+def _cause(attempt: Attempt) -> str:
+    fault = attempt["fault"]
+    return f"{fault['kind']}: {fault['message']}" if fault else "unknown"

@@ -1,0 +1,328 @@
+"""How a task, an agent's profile and the models at hand become a strategy with reasons.
+
+`make_strategy` is pure: the same request in the same world gives the same strategy. Whoever calls it gathers
+the world (which models may be called today) beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from .catalogue import Catalogue
+from .errors import InputError, NoUsableModelError, UnknownAgentError
+from .layout import Layout, arrange
+from .prediction import count_tokens, needed_tokens, predict, total
+from .records import (
+    AgentTaskProfile,
+    Candidate,
+    Limits,
+    ModelProfile,
+    PhasePlan,
+    PhaseProfile,
+    Reading,
+    Rejected,
+    Strategy,
+    StrategyType,
+)
+from .scoring import SCORERS, Case, WeightedScorer, rate, skill_weights
+from .task import read_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRequest:
+    """What is to be done: the agent's name, the task's text, its parameters (JSON), and phases if not all."""
+
+    agent_name: str
+    description: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    phases: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the caller wants of the strategy.
+
+    Args:
+        strategy: a strategy type, or `auto`.
+        model: one model for every phase, by name; nothing else is used.
+        providers: providers that may be used; empty: all.
+        attempts: attempts in one phase at most (first choice and fallbacks).
+        usd, tokens, seconds: where the run stops.
+        parallel: phases side by side at most.
+        strict: refuse an agent without a profile.
+        layout: the groups of the compiled graph that will run it, where that is given already.
+    """
+
+    strategy: str = "auto"
+    model: str | None = None
+    providers: tuple[str, ...] = ()
+    attempts: int = 4
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    parallel: int = 2
+    strict: bool = False
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What there is today: the catalogue, and why a model may not be called (None: it may)."""
+
+    catalogue: Catalogue
+    unavailable: Callable[[ModelProfile], str | None]
+    today: date
+    scorers: tuple[WeightedScorer, ...] = SCORERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """The models that may take part in a run, judged once, and the preferences of its agent."""
+
+    agent: AgentTaskProfile
+    reading: Reading
+    phases: tuple[PhaseProfile, ...]
+    usable: tuple[ModelProfile, ...]
+    rejected: tuple[Rejected, ...]
+    preferred: Mapping[str, int]
+    notes: Mapping[str, str]
+    task_tokens: int
+
+
+def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strategy:
+    """Choose a strategy, and for every phase its model and fallbacks, each with a reason.
+
+    Raises:
+        InputError: the task is empty or longer than any window, or the phases are wrong.
+        UnknownAgentError: `wishes.strict` and the agent has no profile.
+        NoUsableModelError: the model demanded by name cannot be called.
+    """
+    if not request.description.strip():
+        raise InputError("The task is empty. Say what is to be done.")
+    agent, warnings = find_agent(request.agent_name, world.catalogue, strict=wishes.strict)
+    phases = find_phases(request.phases, agent, world.catalogue)
+    choice, more = _look_around(request, wishes, world, agent, phases)
+    kind, why = _kind_of_strategy(choice, wishes)
+    plans = _single(choice, wishes, world) if kind == "single_model" else _multi(choice, wishes, world)
+    layout, beside = arrange(phases, agent, choice.reading, parallel=wishes.parallel)
+    return Strategy(
+        strategy_type=kind,
+        agent_name=agent.agent_name,
+        task_type=agent.task_type,
+        reading=choice.reading,
+        reason="; ".join([why, *beside]),
+        layout=[list(group) for group in (wishes.layout or layout)],
+        phases=plans,
+        predicted=total([plan["predicted"] for plan in plans], layout, phases),
+        warnings=[*warnings, *more],
+        limits=Limits(usd=wishes.usd, tokens=wishes.tokens, seconds=wishes.seconds, attempts=wishes.attempts),
+    )
+
+
+def find_agent(name: str, catalogue: Catalogue, *, strict: bool) -> tuple[AgentTaskProfile, list[str]]:
+    """Return the agent's profile (`coding` finds `coding_agent`), or the default one with a warning."""
+    profile = catalogue.agents.get(name) or catalogue.agents.get(f"{name}_agent")
+    if profile:
+        return profile, []
+    if strict:
+        raise UnknownAgentError(name, catalogue.agents)
+    known = ", ".join(sorted(catalogue.agents))
+    warning = f"No profile for agent {name!r}: the default profile is used. Known agents: {known}."
+    return replace(catalogue.default_agent, agent_name=name or catalogue.default_agent.agent_name), [warning]
+
+
+def find_phases(wanted: Sequence[str] | None, agent: AgentTaskProfile, catalogue: Catalogue) -> tuple[PhaseProfile, ...]:
+    """Return the phases of a run in their order.
+
+    Raises:
+        InputError: a phase is unknown, there is none, or none that produces a result.
+    """
+    names = list(agent.phases_needed if wanted is None else wanted)
+    known = ", ".join(catalogue.phases)
+    unknown = [str(name) for name in names if str(name) not in catalogue.phases]
+    if unknown:
+        raise InputError(f"Unknown phase {', '.join(map(repr, unknown))}. Known phases: {known}.")
+    if not names:
+        raise InputError(f"No phase is given. Leave the phases out for the agent's own, or name some of: {known}.")
+    found = sorted({catalogue.phases[str(name)].name for name in names}, key=lambda n: catalogue.phases[n].order)
+    phases = tuple(catalogue.phases[name] for name in found)
+    if not any(phase.produces and phase.critical for phase in phases):
+        makers = ", ".join(p.name for p in catalogue.phases.values() if p.produces and p.critical)
+        raise InputError(f"The phases {', '.join(found)} produce no result. Add {makers}.")
+    return phases
+
+
+def _look_around(
+    request: TaskRequest, wishes: Wishes, world: World, agent: AgentTaskProfile, phases: tuple[PhaseProfile, ...]
+) -> tuple[_Choice, list[str]]:
+    tokens = count_tokens(request.description) + count_tokens(str(dict(request.parameters)))
+    preferred, notes, warnings = _preferences(agent, world)
+    demanded = _demanded(wishes, world) if wishes.model else None
+    usable, rejected = [], []
+    for model in world.catalogue.models.values():
+        reason = _unusable(model, wishes, world)
+        if demanded is not None and model not in demanded:
+            reason = reason or f"the run asks for {wishes.model}"
+        if reason:
+            rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
+        else:
+            usable.append(model)
+    _check_task_fits(tokens, usable)
+    choice = _Choice(
+        agent=agent,
+        reading=read_task(request.description, request.parameters),
+        phases=phases,
+        usable=tuple(usable),
+        rejected=tuple(rejected),
+        preferred=preferred,
+        notes=notes,
+        task_tokens=tokens,
+    )
+    return choice, warnings
+
+
+def _check_task_fits(tokens: int, usable: Sequence[ModelProfile]) -> None:
+    widest = max(usable, key=lambda model: model.context_tokens, default=None)
+    if widest is not None and tokens >= widest.context_tokens:
+        raise InputError(
+            f"The task has about {tokens} tokens, and the largest window of a usable model is "
+            f"{widest.context_tokens} ({widest.key}). Shorten the task, or unlock a model with a larger window."
+        )
+
+
+def _preferences(agent: AgentTaskProfile, world: World) -> tuple[dict[str, int], dict[str, str], list[str]]:
+    """Return model keys to rank, model keys to why they stand there, and warnings about names."""
+    ranks: dict[str, int] = {}
+    notes: dict[str, str] = {}
+    warnings: list[str] = []
+    for rank, name in enumerate(agent.preferred_models):
+        resolution = world.catalogue.resolve(name, world.today)
+        if not resolution.models and resolution.reason:
+            warnings.append(resolution.reason)
+        for model in resolution.models:
+            if ranks.setdefault(model.key, rank) == rank and resolution.reason:
+                notes[model.key] = resolution.reason
+    return ranks, notes, warnings
+
+
+def _demanded(wishes: Wishes, world: World) -> tuple[ModelProfile, ...]:
+    name = wishes.model or ""
+    resolution = world.catalogue.resolve(name, world.today)
+    if not world.catalogue.named(name):
+        raise InputError(f"Unknown model {name!r}. `ymera models` lists the known ones.")
+    reasons = {m.key: _unusable(m, wishes, world) for m in resolution.models}
+    if all(reasons.values()):
+        because = "; ".join(f"{key}: {reason}" for key, reason in reasons.items()) or resolution.reason or ""
+        raise NoUsableModelError(f"The run asks for {name}, which cannot be used. {because}")
+    return resolution.models
+
+
+def _unusable(model: ModelProfile, wishes: Wishes, world: World) -> str | None:
+    if model.is_retired(world.today):
+        return world.catalogue.resolve(model.key, world.today).reason
+    if wishes.providers and model.provider not in wishes.providers:
+        return f"the run allows only {', '.join(wishes.providers)}"
+    if wishes.usd is not None and model.price is None:
+        return "its price is not known, and the run has a limit in USD"
+    return world.unavailable(model)
+
+
+def _kind_of_strategy(choice: _Choice, wishes: Wishes) -> tuple[StrategyType, str]:
+    agent, reading = choice.agent, choice.reading
+    if wishes.model:
+        return "single_model", f"the run asks for {wishes.model}"
+    if wishes.strategy == "single_model":
+        return "single_model", "single_model was asked for"
+    if not agent.can_use_multiple_models:
+        return "single_model", f"{agent.agent_name} uses one model only"
+    if wishes.strategy == "multi_model":
+        return "multi_model", "multi_model was asked for"
+    if len(choice.phases) == 1:
+        return "single_model", "there is only one phase"
+    if reading["complexity"] == "low":
+        return "single_model", "the task is simple: one model does all phases"
+    return "multi_model", f"{len(choice.phases)} phases of a task of {reading['complexity']} complexity"
+
+
+def _multi(choice: _Choice, wishes: Wishes, world: World) -> list[PhasePlan]:
+    return [_plan(phase, *_ranked(phase, choice, world), choice, wishes) for phase in choice.phases]
+
+
+def _single(choice: _Choice, wishes: Wishes, world: World) -> list[PhasePlan]:
+    """Rank the models over all phases together, and give every phase that order as far as a model may stand there."""
+    rankings = {phase.name: _ranked(phase, choice, world) for phase in choice.phases}
+    scores: dict[tuple[str, str], list[float]] = {}
+    for ranked, _ in rankings.values():
+        for candidate in ranked:
+            scores.setdefault((candidate["provider"], candidate["model"]), []).append(candidate["score"])
+    # A model that may not stand in every phase comes after those that may.
+    order = {key: (-len(given), -sum(given) / len(given), key) for key, given in scores.items()}
+    plans = []
+    for phase in choice.phases:
+        ranked, rejected = rankings[phase.name]
+        ranked = sorted(ranked, key=lambda c: order[(c["provider"], c["model"])])
+        plans.append(_plan(phase, ranked, rejected, choice, wishes))
+    return plans
+
+
+def _ranked(phase: PhaseProfile, choice: _Choice, world: World) -> tuple[list[Candidate], list[Rejected]]:
+    case = Case(
+        phase=phase,
+        agent=choice.agent,
+        reading=choice.reading,
+        weights=skill_weights(phase, choice.agent, choice.reading),
+        preferred=choice.preferred,
+        today=world.today,
+    )
+    candidates, rejected = [], []
+    for model in choice.usable:
+        reason = _unfit(model, phase, choice)
+        if reason:
+            rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
+            continue
+        candidate = rate(model, case, world.scorers)
+        if note := choice.notes.get(model.key):
+            candidate["reason"] += f"; {note}"
+        candidates.append(candidate)
+    candidates.sort(key=lambda c: (-c["score"], c["provider"], c["model"]))
+    return candidates, rejected
+
+
+def _unfit(model: ModelProfile, phase: PhaseProfile, choice: _Choice) -> str | None:
+    if phase.name in model.never_for:
+        return f"not able to do {phase.name}"
+    needed = needed_tokens(phase, model, choice.phases, choice.task_tokens)
+    if needed > model.context_tokens:
+        return f"needs about {needed} tokens, its window has {model.context_tokens}"
+    return None
+
+
+def _plan(
+    phase: PhaseProfile, ranked: list[Candidate], rejected: list[Rejected], choice: _Choice, wishes: Wishes
+) -> PhasePlan:
+    kept, late = ranked[: wishes.attempts], ranked[wishes.attempts :]
+    outranked = [
+        Rejected(
+            model=c["model"],
+            provider=c["provider"],
+            reason=f"ranked no. {n} with {c['score']:.2f}; {wishes.attempts} attempts are allowed",
+        )
+        for n, c in enumerate(late, wishes.attempts + 1)
+    ]
+    models = {(m.provider, m.name): m for m in choice.usable}
+    first = kept[0] if kept else None
+    model = models[(first["provider"], first["model"])] if first else None
+    return PhasePlan(
+        phase=phase.name,
+        critical=phase.critical,
+        skipped_when_accepted=phase.skipped_when_accepted,
+        primary_model=first,
+        fallback_models=kept[1:],
+        score=first["score"] if first else 0.0,
+        reason=first["reason"] if first else "no usable model",
+        rejected=[*outranked, *rejected, *choice.rejected],
+        predicted=predict(phase, model, choice.phases, choice.task_tokens) if model else None,
+    )

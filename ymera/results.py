@@ -1,0 +1,143 @@
+"""The result of a run, computed from its state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .routing.flow import answer_of, attempts_of, failure, over_budget, skip_reason, status
+from .routing.records import Attempt, RunView, Strategy, Verdict
+
+if TYPE_CHECKING:
+    from .nodes.state import State
+
+
+@dataclass(kw_only=True)
+class PhaseResult:
+    """What a phase did. `execution_time` in seconds and `cost` in USD count all of its attempts."""
+
+    phase: str
+    model_used: str
+    provider_used: str
+    success: bool
+    result: Any
+    execution_time: float
+    tokens_used: int
+    error: str | None
+    reason: str = ""
+    cost: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
+    verdict: Verdict | None = None
+
+
+@dataclass(kw_only=True)
+class MultiModelResult:
+    """What a run did. Seconds, tokens, USD.
+
+    Args:
+        phase_results: the phases that were run, in the order of the plan; failed ones too.
+        skipped_phases: phases passed by or not reached, each with the reason.
+        total_cost: a lower bound where `cost_known` is false.
+        stopped_by_budget: the sentence that says which limit ended the run, if one did.
+        cached: the result was stored by an earlier run.
+    """
+
+    strategy_type: str
+    total_phases: int
+    successful_phases: int
+    phase_results: list[PhaseResult]
+    final_result: Any
+    total_execution_time: float
+    total_tokens_used: int
+    total_cost: float
+    models_used: list[str]
+    success: bool
+    thread_id: str = ""
+    agent_name: str = ""
+    error: str | None = None
+    skipped_phases: dict[str, str] = field(default_factory=dict)
+    cost_known: bool = True
+    stopped_by_budget: str | None = None
+    plan: Strategy | None = None
+    cached: bool = False
+
+    def to_json(self) -> str:
+        """Return the result as one JSON document."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> MultiModelResult:
+        """Return the result that `to_json` wrote."""
+        value = json.loads(text)
+        value["phase_results"] = [PhaseResult(**phase) for phase in value["phase_results"]]
+        return cls(**value)
+
+
+def result_of(state: State, *, thread_id: str, seconds: float) -> MultiModelResult:
+    """Compute the result of a run from its state.
+
+    Args:
+        seconds: how long the caller waited.
+    """
+    run = RunView(
+        plan=state["plan"],
+        attempts=state.get("attempts", []),
+        verdicts=state.get("verdicts", {}),
+        usage=state["usage"],
+    )
+    how, usage, names = status(run), state["usage"], [plan["phase"] for plan in run["plan"]["phases"]]
+    phases = [_phase(run, state, name) for name in names if attempts_of(run, name)]
+    final = state.get("final_result") or None
+    answers = sorted((a for a in run["attempts"] if a["ok"]), key=lambda a: a["started_at"])
+    return MultiModelResult(
+        strategy_type=run["plan"]["strategy_type"],
+        total_phases=len(phases),
+        successful_phases=sum(phase.success for phase in phases),
+        phase_results=phases,
+        final_result=final,
+        total_execution_time=round(seconds, 4),
+        total_tokens_used=usage["input_tokens"] + usage["output_tokens"],
+        total_cost=round(usage["cost_usd"], 8),
+        models_used=list(dict.fromkeys(_name(a) for a in answers)),
+        success=how == "succeeded" and final is not None,
+        thread_id=thread_id,
+        agent_name=run["plan"]["agent_name"],
+        error=state.get("error") or (failure(run) if how in ("failed", "no_model") else None),
+        skipped_phases={n: reason for n in names if not attempts_of(run, n) and (reason := skip_reason(run, n))},
+        cost_known=usage["unpriced"] == 0,
+        stopped_by_budget=over_budget(run) if how == "budget" else None,
+        plan=run["plan"],
+    )
+
+
+def _phase(run: RunView, state: State, name: str) -> PhaseResult:
+    attempts, answer = attempts_of(run, name), answer_of(run, name)
+    shown = answer or attempts[-1]
+    fault = shown["fault"]
+    plan = next(plan for plan in run["plan"]["phases"] if plan["phase"] == name)
+    chosen = [c for c in (plan["primary_model"], *plan["fallback_models"]) if c and c["model"] == shown["model"]]
+    return PhaseResult(
+        phase=name,
+        model_used=_name(shown),
+        provider_used=shown["provider"],
+        success=answer is not None,
+        result=state.get("phase_outputs", {}).get(name),
+        execution_time=round(sum(a["seconds"] for a in attempts), 4),
+        tokens_used=sum(a["usage"]["input_tokens"] + a["usage"]["output_tokens"] for a in attempts),
+        error=f"{fault['kind']}: {fault['message']}" if fault else None,
+        reason=_reason(attempts, chosen[0]["reason"] if chosen else "", shown.get("note", "")),
+        cost=round(sum(a["usage"]["cost_usd"] for a in attempts), 8),
+        attempts=attempts,
+        verdict=run["verdicts"].get(name),
+    )
+
+
+def _reason(attempts: list[Attempt], chosen: str, note: str) -> str:
+    """Return why this model answered: what failed before it, what speaks for it, what became of the answer."""
+    failed = [f"fallback no. {i}: {a['model']} failed ({a['fault']['kind']})" for i, a in enumerate(attempts, 1) if a["fault"]]
+    return "; ".join(part for part in (*failed, chosen, note) if part)
+
+
+def _name(attempt: Attempt) -> str:
+    return attempt["served_model"] or attempt["model"]
