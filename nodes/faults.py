@@ -88,7 +88,7 @@ def _sentence(kind: FaultKind, detail: str, mend: str) -> str:
 
 
 def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
+    return text if len(text) <= room else text[: max(room - 1, 0)] + "…"
 
 
 def finish_reason(message: AIMessage) -> str | None:
@@ -107,7 +107,7 @@ def redacted(text: str, secrets: Collection[str] = ()) -> str:
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Return the seconds that the provider asks to wait, 0 for a moment that has passed; None if it says nothing.
+    """Return the seconds that the provider asks to wait; None where it asks for nothing.
 
     Read from `Retry-After` in both of its forms, and from Google's RetryInfo.
     """
@@ -129,7 +129,8 @@ def retry_after(error: BaseException) -> float | None:
 def signs_of(error: BaseException) -> Signs:
     """Read class names, status, code and message from an exception of any client."""
     said = _said(error)
-    code = next((value for key in ("code", "type", "status") if isinstance(value := said.get(key), str)), None)
+    codes = (said.get(key) for key in ("code", "type", "status"))
+    code = next((code for code in codes if isinstance(code, str)), None)
     own = getattr(error, "code", None)
     return Signs(
         class_names=_class_names(error),
@@ -165,9 +166,9 @@ def _bodies(error: BaseException) -> Iterator[object]:
     """OpenAI, Groq, Anthropic, Cohere: `body`; Gemini: `details`; Mistral: the response's text."""
     yield getattr(error, "body", None)
     yield getattr(error, "details", None)
-    response = getattr(error, "response", None)
+    read = getattr(getattr(error, "response", None), "json", None)
     try:
-        yield response.json() if hasattr(response, "json") else None
+        yield read() if read else None
     except (ValueError, RuntimeError, TypeError):  # not JSON; not read; an async response
         return
 
@@ -191,7 +192,7 @@ def _detail(error: BaseException, kind: FaultKind) -> str:
     """Quote the provider, or our own words, or a connection's; of any other error only its class."""
     quoted = _message(_said(error))
     if not quoted and (isinstance(error, YmeraError | ImportError) or kind in ("unreachable", "cut_short")):
-        quoted = str(error)
+        quoted = str(error).partition(" - ")[0]  # OpenAI's parser appends the usage behind a dash
     if quoted or kind not in ("malformed", "unreachable", "cut_short", "bug"):
         return quoted
     return type(error).__name__

@@ -29,7 +29,7 @@ from ..routing.records import (
     Verdict,
 )
 from . import prices
-from .faults import fault, fault_of, finish_fault
+from .faults import fault_of, finish_fault, make_fault
 from .prompts import Material, answer_tokens, messages
 from .services import Services
 from .state import NO_USAGE, RunContext, State, view
@@ -148,9 +148,9 @@ async def _attempt(job: Job, state: State, services: Services) -> Answer:
     except Exception as error:  # noqa: BLE001 - whatever a client raises is the outcome of the attempt
         answer.message = _joined(answer.chunks) if answer.chunks else None
         if deadline.expired():
-            answer.fault = fault("timed_out", job.provider, f"Phase execution timeout after {job.timeout:g} s")
+            answer.fault = make_fault("timed_out", f"Phase execution timeout after {job.timeout:g} s")
         else:
-            answer.fault = fault_of(error, job.provider, secrets=services.models.secrets)
+            answer.fault = fault_of(error, job.provider, services.settings)
     return answer
 
 
@@ -172,11 +172,11 @@ def _prompt(job: Job, state: State) -> list[BaseMessage]:
 
 def _judge(job: Job, answer: Answer) -> Fault | None:
     """Return what is wrong with a whole answer: not finished, empty, or no verdict where one was asked for."""
-    found = finish_fault(answer.message or AIMessage(""), job.provider)
+    found = finish_fault(answer.message or AIMessage(""))
     if found is None and job.phase.judges:
         answer.verdict = parse_verdict(answer.text)
         if answer.verdict is None:
-            return fault("schema_not_met", job.provider, "the answer holds no verdict (accept or revise)")
+            return make_fault("schema_not_met", "the answer holds no verdict (accept or revise)")
     return found
 
 

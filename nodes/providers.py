@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from ..routing.errors import InputError
 from ..routing.records import ModelProfile, ProviderProfile
 from .availability import EMBEDDED, LOCAL, not_installed, why_unavailable
-from .sse import refuse_broken_events
 from .settings import Settings
+from .sse import refuse_broken_events
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -53,15 +53,11 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A client, how to close its connections, and what LangChain knows about the model.
-
-    `extra_body`: of OpenAI's client, what goes into the request besides the arguments that it knows.
-    """
+    """A client, how to close its connections, and what LangChain knows about the model."""
 
     chat: ChatModel
     close: Close
     knowledge: Mapping[str, Any]
-    extra_body: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,21 +83,13 @@ class ChatModels:
         """Return None for a model that may be called, else the reason in words for a person."""
         return why_unavailable(model, self._provider(model), self._settings)
 
-    async def open(
-        self,
-        model: ModelProfile,
-        *,
-        max_output_tokens: int,
-        temperature: float,
-        schema: Mapping[str, Any] | None = None,
-    ) -> ChatModel:
+    async def open(self, model: ModelProfile, *, max_output_tokens: int, temperature: float) -> ChatModel:
         """Return the chat model, made on first use.
 
         Args:
+            model: a row of the catalogue.
             max_output_tokens: bound of the visible answer; models that reason get room for it on top.
             temperature: left out where the model is known to refuse it.
-            schema: JSON schema that the answer's text must follow, asked for where the model's profile says
-                `json_schema`; any other model must be told in its prompt.
 
         Raises:
             ImportError: the provider's package is not installed; the message says what to install.
@@ -114,10 +102,7 @@ class ChatModels:
             if key not in here.opened:
                 order = await self._order(model, max_output_tokens, temperature)
                 here.opened[key] = await asyncio.to_thread(_build, self._provider(model), model, order)
-        opened = here.opened[key]
-        if schema is None or model.structured_output != "json_schema":
-            return opened.chat
-        return opened.chat.bind(**_with_schema(opened, schema))
+        return here.opened[key].chat
 
     async def close(self) -> None:
         """Close the connections of this event loop's clients."""
@@ -199,17 +184,6 @@ def _suited(order: Order, model: ModelProfile, knowledge: Mapping[str, Any]) -> 
     return order
 
 
-def _with_schema(opened: Opened, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the call's arguments that ask for JSON; every client takes them in OpenAI's words.
-
-    OpenAI's own client would parse the answer and raise for a cut one, so it gets them past its parser.
-    """
-    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema)}}
-    if opened.extra_body is None:
-        return {"response_format": wanted}
-    return {"extra_body": {**opened.extra_body, "response_format": wanted}}
-
-
 # --- what is special about a client -----------------------------------------------------------------------
 
 
@@ -244,7 +218,7 @@ def _openai(client: Any, order: Order) -> Opened:
     arguments = _standard(order) | _openai_extras(order)
     if order.provider != "openai":
         arguments["extra_body"] = {"max_tokens": arguments.pop("max_tokens")}
-    return _opened_openai(client(**arguments))
+    return _opened(client(**arguments), arguments["http_async_client"].aclose)
 
 
 def _azure(client: Any, order: Order) -> Opened:
@@ -252,11 +226,7 @@ def _azure(client: Any, order: Order) -> Opened:
     arguments = _standard(order) | _openai_extras(order)
     arguments["azure_endpoint"] = arguments.pop("base_url")
     arguments |= {"azure_deployment": order.model_id, "api_version": order.api_version}
-    return _opened_openai(client(**arguments))
-
-
-def _opened_openai(chat: Any) -> Opened:
-    return replace(_opened(chat, chat.http_async_client.aclose), extra_body=chat.extra_body or {})
+    return _opened(client(**arguments), arguments["http_async_client"].aclose)
 
 
 def _openai_extras(order: Order) -> dict[str, Any]:

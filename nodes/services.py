@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 class ModelSource(Protocol):
     """Where chat models come from."""
 
-    @property
-    def secrets(self) -> frozenset[str]:
-        """Every key handed to a client: what must not appear in any text."""
-        ...
-
     async def open(
         self, model: ModelProfile, *, max_output_tokens: int, temperature: float
     ) -> Runnable[LanguageModelInput, AIMessage]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def refuse_broken_events(response: httpx.Response) -> None:
-    """Make the response's stream raise `json.JSONDecodeError` at data that is not JSON (an httpx event hook)."""
+    """Make a stream raise `json.JSONDecodeError` at data that is not JSON; an event hook of httpx."""
     from httpx import AsyncByteStream
 
     class Checked(AsyncByteStream):

@@ -30,8 +30,6 @@ from .records import AgentTaskProfile, ModelProfile, PhaseProfile, ProviderProfi
 from .references import reference_faults
 
 DEFAULT_AGENT = "default"
-NOTICE_DAYS = 30
-"""Days before its last day from which even an active model is announced to retire."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +110,7 @@ class Catalogue:
         if model.is_retired(today):
             return None
         days = (model.retires_on - today).days if model.retires_on else None
-        if model.status != "deprecated" and (days is None or days > NOTICE_DAYS):
+        if not model.is_leaving(today):
             return None
         end = "is deprecated" if days is None else f"retires on {model.retires_on} (in {_days(days)})"
         heir = self.successor_of(model)

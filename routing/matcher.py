@@ -107,6 +107,7 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
     choice, more = _look_around(request, wishes, world, agent, phases)
     kind, why = _kind_of_strategy(choice, wishes)
     plans = _single(choice, wishes, world) if kind == "single_model" else _multi(choice, wishes, world)
+    more += _notices(plans, world)
     layout, beside = arrange(phases, agent, choice.reading, parallel=wishes.parallel)
     return Strategy(
         strategy_type=kind,
@@ -203,9 +204,17 @@ def _preferences(agent: AgentTaskProfile, world: World) -> tuple[dict[str, int],
         if not resolution.models and resolution.reason:
             warnings.append(resolution.reason)
         for model in resolution.models:
-            if ranks.setdefault(model.key, rank) == rank and resolution.reason:
-                notes[model.key] = resolution.reason
+            if ranks.setdefault(model.key, rank) == rank and model.key in resolution.reasons:
+                notes[model.key] = resolution.reasons[model.key]
     return ranks, notes, warnings
+
+
+def _notices(plans: Sequence[PhasePlan], world: World) -> list[str]:
+    """Return what is to come for the models that the plan puts first."""
+    first = [plan["primary_model"] for plan in plans if plan["primary_model"]]
+    keys = dict.fromkeys(f"{candidate['provider']}:{candidate['model']}" for candidate in first)
+    notices = (world.catalogue.notice(world.catalogue.models[key], world.today) for key in keys)
+    return [notice for notice in notices if notice]
 
 
 def _demanded(wishes: Wishes, world: World) -> tuple[ModelProfile, ...]:

@@ -25,6 +25,10 @@ Then = Literal["next", "drop_provider", "stop"]
 StructuredOutput = Literal["json_schema", "function_calling", "none"]
 
 
+NOTICE_DAYS = 30
+"""Days before its last day from which even an active model counts as leaving."""
+
+
 class TaskPhase(StrEnum):
     """The built-in phases. A phase of a user's own is named by a plain string."""
 
@@ -114,6 +118,11 @@ class ModelProfile:
     def is_retired(self, today: date) -> bool:
         """Say whether the provider has stopped serving the name by `today`."""
         return self.status == "retired" or (self.retires_on is not None and self.retires_on <= today)
+
+    def is_leaving(self, today: date) -> bool:
+        """Say whether the name is deprecated, or its last day near."""
+        near = self.retires_on is not None and (self.retires_on - today).days <= NOTICE_DAYS
+        return self.status != "active" or near
 
 
 @dataclass(frozen=True, kw_only=True)

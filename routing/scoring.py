@@ -116,7 +116,7 @@ def price(model: ModelProfile, case: Case) -> Judgement:
 
 def future(model: ModelProfile, case: Case) -> Judgement:
     """Whether the model stays: a deprecated one is used while it lasts, but not before an equal."""
-    if model.status == "active" and model.retires_on is None:
+    if not model.is_leaving(case.today):
         return Judgement(1.0, "")
     return Judgement(0.0, f"retires on {model.retires_on}" if model.retires_on else "deprecated")
 

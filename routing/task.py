@@ -111,7 +111,10 @@ def _scan(text: str, lexicon: Lexicon) -> _Scan:
 
 
 def _languages(pieces: list[Piece], lexicon: Lexicon) -> frozenset[str]:
-    """Choose the languages with at least half the votes of their script's first; without votes, all."""
+    """Choose the languages with at least half the votes of their script's first.
+
+    A single vote excludes nothing: short texts are often of no language, or of two.
+    """
     votes = Counter(
         language for piece in pieces[:_VOTING_WORDS] for language in lexicon.votes.get(piece.word, ())
     )
@@ -119,7 +122,9 @@ def _languages(pieces: list[Piece], lexicon: Lexicon) -> frozenset[str]:
     for language, script in lexicon.scripts.items():
         best[script] = max(best.get(script, 0), votes[language])
     return frozenset(
-        language for language, script in lexicon.scripts.items() if votes[language] * 2 >= best[script]
+        language
+        for language, script in lexicon.scripts.items()
+        if best[script] < 2 or votes[language] * 2 >= best[script]
     )
 
 
@@ -172,8 +177,9 @@ def _turned(sense: Sense) -> str:
 def _set_aside(scan: _Scan, index: int) -> str | None:
     """Say why a trait word is data in its place; None where it is not."""
     hit = scan.hits[index]
-    end = scan.pieces[hit.after - 1].end
-    if scan.text[end : end + 1] == "-" and scan.text[end + 1 : end + 2].isalnum():
+    start, end = scan.pieces[hit.first].start, scan.pieces[hit.after - 1].end
+    leads = scan.text[end : end + 1] == "-" and scan.text[end + 1 : end + 2].isalnum()
+    if leads or (hit.text.istitle() and scan.text[start - 1 : start] == "-"):
         return "is part of a longer word: read as data"
     for other in _earlier(scan, index, _CONDITION_REACH):
         if other.after == hit.first and other.languages("names_before"):
@@ -194,10 +200,10 @@ def _negator(scan: _Scan, index: int) -> str | None:
     own = {sense.language for sense in hit.senses}
     own |= scan.languages if "any" in own else set()
     for other in _earlier(scan, index, max(reach.values())):
-        if own & (other.languages("breakers") | other.languages("conjunctions")):
-            break
         if any(hit.first - other.after <= reach[language] for language in own & other.languages("negators")):
             return other.text
+        if own & (other.languages("breakers") | other.languages("conjunctions")):
+            break
     for other in _later(scan, index, max(reach.values())):
         if own & other.languages("negators_after"):
             return other.text

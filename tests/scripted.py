@@ -103,8 +103,12 @@ class ScriptedModel(BaseChatModel):
             text = piece if i == 0 else f" {piece}"
             yield ChatGenerationChunk(message=AIMessageChunk(text))
         usage = UsageMetadata(input_tokens=10, output_tokens=len(pieces), total_tokens=10 + len(pieces))
-        metadata = {"model_name": self.name_of_model} | ({"finish_reason": line.finish} if line.finish else {})
-        yield ChatGenerationChunk(message=AIMessageChunk("", response_metadata=metadata, usage_metadata=usage))
+        metadata = {"model_name": self.name_of_model} | (
+            {"finish_reason": line.finish} if line.finish else {}
+        )
+        yield ChatGenerationChunk(
+            message=AIMessageChunk("", response_metadata=metadata, usage_metadata=usage)
+        )
 
 
 @dataclass

@@ -77,7 +77,9 @@ def attempt(
     )
 
 
-def run(*plans: PhasePlan, attempts: list[Attempt] | None = None, limits: Limits = NO_LIMITS, **rest: object) -> RunView:
+def run(
+    *plans: PhasePlan, attempts: list[Attempt] | None = None, limits: Limits = NO_LIMITS, **rest: object
+) -> RunView:
     strategy = Strategy(
         strategy_type="multi_model",
         agent_name="coding_agent",
@@ -102,9 +104,14 @@ REVIEW = planned("review", "a:1", "b:1")
     ("view", "phase", "step"),
     [
         pytest.param(run(GENERATION), "planning", "next", id="a phase that is not planned is passed by"),
-        pytest.param(run(GENERATION, attempts=[attempt("generation", 1, "a:1")]), "generation", "next", id="answered"),
         pytest.param(
-            run(GENERATION, attempts=[attempt("generation", 1, "a:1", "next")]), "generation", "fallback", id="failed once"
+            run(GENERATION, attempts=[attempt("generation", 1, "a:1")]), "generation", "next", id="answered"
+        ),
+        pytest.param(
+            run(GENERATION, attempts=[attempt("generation", 1, "a:1", "next")]),
+            "generation",
+            "fallback",
+            id="failed once",
         ),
         pytest.param(
             run(planned("generation", "a:1"), attempts=[attempt("generation", 1, "a:1", "next")]),
@@ -119,17 +126,28 @@ REVIEW = planned("review", "a:1", "b:1")
             id="a phase that is not critical is skipped",
         ),
         pytest.param(
-            run(GENERATION, attempts=[attempt("generation", 1, "a:1", "stop")]), "generation", "failed", id="a fault that stops"
+            run(GENERATION, attempts=[attempt("generation", 1, "a:1", "stop")]),
+            "generation",
+            "failed",
+            id="a fault that stops",
         ),
         pytest.param(run(planned("review")), "review", "next", id="no model at all for a review"),
         pytest.param(
-            run(GENERATION, limits=Limits(usd=0.1, tokens=None, seconds=None, attempts=4), usage=usage(cost=0.1)),
+            run(
+                GENERATION,
+                limits=Limits(usd=0.1, tokens=None, seconds=None, attempts=4),
+                usage=usage(cost=0.1),
+            ),
             "generation",
             "budget",
             id="money is spent",
         ),
         pytest.param(
-            run(GENERATION, limits=Limits(usd=None, tokens=10, seconds=None, attempts=4), usage=usage(tokens=10)),
+            run(
+                GENERATION,
+                limits=Limits(usd=None, tokens=10, seconds=None, attempts=4),
+                usage=usage(tokens=10),
+            ),
             "generation",
             "budget",
             id="tokens are used",
@@ -214,7 +232,13 @@ class Simulation:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
 
     def view(self) -> RunView:
-        return run(*self.plans, attempts=self.attempts, limits=self.limits, usage=usage(self.spent), verdicts=self.verdicts)
+        return run(
+            *self.plans,
+            attempts=self.attempts,
+            limits=self.limits,
+            usage=usage(self.spent),
+            verdicts=self.verdicts,
+        )
 
     def walk(self) -> flow.Step:
         for plan in self.plans:
@@ -226,7 +250,11 @@ class Simulation:
     def phase(self, phase: str) -> flow.Step:
         while True:
             view = self.view()
-            chosen = None if flow.passed_by(view, phase) or flow.over_budget(view) else flow.next_candidate(view, phase)
+            chosen = (
+                None
+                if flow.passed_by(view, phase) or flow.over_budget(view)
+                else flow.next_candidate(view, phase)
+            )
             if chosen:
                 self.attempt(phase, chosen)
             step = flow.outcome(self.view(), phase)
@@ -274,7 +302,9 @@ def test_the_same_state_always_gives_the_same_step(data: st.DataObject, phases: 
     simulation = Simulation(data=data, plans=phases, limits=NO_LIMITS)
     simulation.walk()
     for plan in phases:
-        assert flow.outcome(simulation.view(), plan["phase"]) == flow.outcome(simulation.view(), plan["phase"])
+        assert flow.outcome(simulation.view(), plan["phase"]) == flow.outcome(
+            simulation.view(), plan["phase"]
+        )
 
 
 @given(plans(), st.lists(st.tuples(NAMES, st.sampled_from(get_args(Then))), max_size=6))
@@ -283,4 +313,6 @@ def test_the_order_in_which_parallel_attempts_are_written_changes_no_step(
 ) -> None:
     made = [attempt(p["phase"], n, name, then) for p in phases for n, (name, then) in enumerate(outcomes, 1)]
     forth, back = run(*phases, attempts=made), run(*phases, attempts=made[::-1])
-    assert [flow.outcome(forth, p["phase"]) for p in phases] == [flow.outcome(back, p["phase"]) for p in phases]
+    assert [flow.outcome(forth, p["phase"]) for p in phases] == [
+        flow.outcome(back, p["phase"]) for p in phases
+    ]

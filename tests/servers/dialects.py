@@ -6,9 +6,11 @@ Groq, Mistral and DeepSeek speak OpenAI's format with their own words for usage 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from .refusals import Refusal
 
 Finish = Literal["stop", "length", "filter"]
 Json = dict[str, Any]
@@ -38,15 +40,6 @@ class Answer:
         return [word + " " for word in self.text.split(" ")[:-1]] + [self.text.split(" ")[-1]]
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """What a provider says with an HTTP status of 400 and above."""
-
-    status: int
-    code: str
-    message: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     """How one provider writes things.
@@ -62,7 +55,6 @@ class Dialect:
     path: str = ""
     no_choices: Json | None = None
     error_event: Callable[[Refusal], bytes]
-    messages: Mapping[str, Refusal]
 
 
 def sse(payload: Json, event: str = "") -> bytes:
@@ -166,20 +158,6 @@ _OPENAI_EMPTY = {
     "choices": [],
 }
 
-_OPENAI_MESSAGES = {
-    "context": Refusal(
-        400,
-        "context_length_exceeded",
-        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.",
-    ),
-    "filter": Refusal(
-        400, "content_policy_violation", "Your request was rejected as a result of our safety system."
-    ),
-    "quota": Refusal(
-        429, "insufficient_quota", "You exceeded your current quota, please check your plan and billing details."
-    ),
-}
-
 OPENAI = Dialect(
     stream=openai_stream,
     whole=openai_whole,
@@ -187,50 +165,12 @@ OPENAI = Dialect(
     path="/v1",
     no_choices=_OPENAI_EMPTY,
     error_event=lambda refusal: sse(openai_refusal(refusal)),
-    messages=_OPENAI_MESSAGES,
-)
-AZURE = replace(
-    OPENAI,
-    path="",
-    messages=_OPENAI_MESSAGES
-    | {
-        "filter": Refusal(
-            400,
-            "content_filter",
-            "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
-        )
-    },
-)
-DEEPSEEK = replace(
-    OPENAI,
-    path="",
-    messages=_OPENAI_MESSAGES | {"quota": Refusal(402, "invalid_request_error", "Insufficient Balance")},
-)
-GROQ = replace(
-    OPENAI,
-    stream=groq_stream,
-    path="",
-    messages=_OPENAI_MESSAGES
-    | {
-        "context": Refusal(
-            400, "context_length_exceeded", "Please reduce the length of the messages or completion."
-        )
-    },
 )
 MISTRAL = replace(
     OPENAI,
     stream=mistral_stream,
     refusal=mistral_refusal,
     error_event=lambda refusal: sse(mistral_refusal(refusal)),
-    messages={
-        "context": Refusal(
-            400,
-            "invalid_request_prompt",
-            "Prompt contains 40001 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
-        ),
-        "filter": Refusal(403, "moderation", "The content was moderated: flagged by the moderation policy"),
-        "quota": Refusal(402, "payment_required", "You have reached your monthly spending limit."),
-    },
 )
 
 
@@ -291,19 +231,6 @@ GEMINI = Dialect(
     refusal=gemini_refusal,
     no_choices={"candidates": [], "modelVersion": "m"},
     error_event=lambda refusal: sse(gemini_refusal(refusal)),
-    messages={
-        "context": Refusal(
-            400,
-            "INVALID_ARGUMENT",
-            "The input token count (1200001) exceeds the maximum number of tokens allowed (1048576).",
-        ),
-        "filter": Refusal(400, "INVALID_ARGUMENT", "The prompt was blocked by the safety settings."),
-        "quota": Refusal(
-            429,
-            "RESOURCE_EXHAUSTED",
-            "You exceeded your current quota, please check your plan and billing details.",
-        ),
-    },
 )
 
 
@@ -360,15 +287,6 @@ ANTHROPIC = Dialect(
     whole=anthropic_whole,
     refusal=anthropic_refusal,
     error_event=lambda refusal: sse(anthropic_refusal(refusal), "error"),
-    messages={
-        "context": Refusal(
-            400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"
-        ),
-        "filter": Refusal(400, "invalid_request_error", "Output blocked by content filtering policy"),
-        "quota": Refusal(
-            400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."
-        ),
-    },
 )
 
 
@@ -387,7 +305,11 @@ def cohere_stream(answer: Answer, model: str) -> list[bytes]:
     start = {"message": {"role": "assistant", "content": []}}
     events: list[Json] = [
         {"type": "message-start", "id": "co_1", "delta": start},
-        {"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}},
+        {
+            "type": "content-start",
+            "index": 0,
+            "delta": {"message": {"content": {"type": "text", "text": ""}}},
+        },
     ]
     for word in words:
         delta = {"message": {"content": {"text": word}}}
@@ -415,27 +337,16 @@ COHERE = Dialect(
     whole=cohere_whole,
     refusal=cohere_refusal,
     error_event=lambda refusal: sse(cohere_refusal(refusal), "message-end"),
-    messages={
-        "context": Refusal(
-            400,
-            "",
-            "too many tokens: total number of tokens (prompt and prediction) cannot exceed 4096 - received 5000.",
-        ),
-        "filter": Refusal(400, "", "blocked input: please adjust your prompt and try again"),
-        "quota": Refusal(
-            429, "", "You are using a Trial key, which is limited to 1000 API calls / month."
-        ),
-    },
 )
 
 DIALECTS: dict[str, Dialect] = {
     "openai": OPENAI,
-    "azure": AZURE,
-    "deepseek": DEEPSEEK,
-    "groq": GROQ,
+    "local": OPENAI,
+    "azure": replace(OPENAI, path=""),
+    "deepseek": OPENAI,
+    "groq": replace(OPENAI, stream=groq_stream, path=""),
     "mistral": MISTRAL,
     "google": GEMINI,
     "anthropic": ANTHROPIC,
     "cohere": COHERE,
-    "local": OPENAI,
 }

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from .dialects import DIALECTS, Answer, Dialect, Refusal, sse
+from .dialects import DIALECTS, Answer, Dialect, sse
+from .refusals import Refusal, refusal_of
 
 FaultName = Literal[
     "400", "401", "402", "403", "404", "408", "413", "422", "429", "500", "502", "503", "504", "529",
@@ -41,7 +42,7 @@ class Fault:
 
 
 Reply = Answer | Fault
-_STREAM_FAULTS = {"stall_first", "stall", "cut", "bad_json", "bad_json_only", "error_event", "empty_choices"}
+_BODY_FAULTS = {"stall_first", "stall", "cut", "bad_json", "bad_json_only", "error_event", "empty_choices"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,48 +55,6 @@ class Request:
     body: dict[str, Any]
     headers: dict[str, str]
     at: float
-
-
-_CODES = {
-    400: ("invalid_request_error", "The request is invalid."),
-    401: ("invalid_api_key", "Incorrect API key provided."),
-    403: ("permission_denied", "Your key may not use this model."),
-    404: ("model_not_found", "The model does not exist or you do not have access to it."),
-    408: ("timeout", "The request timed out."),
-    413: ("request_too_large", "The request is larger than the server takes."),
-    429: ("rate_limit_exceeded", "Rate limit reached for requests."),
-    529: ("overloaded_error", "Overloaded"),
-}
-_ANTHROPIC_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    529: "overloaded_error",
-}
-_GOOGLE_STATUSES = {
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED",
-    503: "UNAVAILABLE",
-}
-
-
-def refusal_of(provider: str, fault: Fault) -> Refusal:
-    """Say what `provider` writes for a fault that is an HTTP status."""
-    dialect = DIALECTS[provider]
-    if fault.name in dialect.messages:
-        refusal = dialect.messages[fault.name]
-        return Refusal(refusal.status, refusal.code, fault.message or refusal.message)
-    status = int(fault.name)
-    code, message = _CODES.get(status, ("server_error", "The server had an error."))
-    if provider == "anthropic":
-        code = _ANTHROPIC_TYPES.get(status, "api_error")
-    if provider == "google":
-        code = _GOOGLE_STATUSES.get(status, "INTERNAL")
-    return Refusal(status, code, fault.message or message)
 
 
 class FaultyServer:
@@ -225,9 +184,9 @@ class _Failing:
             return await self._wait()
         if name == "error_in_200":
             return await self._send_body(200, self.dialect.refusal(self._server_error()))
-        if name in _STREAM_FAULTS:
-            return await self._break_stream()
-        refusal = refusal_of(self.request.provider, self.fault)
+        if name in _BODY_FAULTS:
+            return await (self._break_stream() if _streams(self.request) else self._break_whole())
+        refusal = refusal_of(self.request.provider, name, self.fault.message)
         return await self._send_body(refusal.status, self.dialect.refusal(refusal))
 
     async def _send_body(self, status: int, body: dict[str, Any]) -> bool:
@@ -246,6 +205,21 @@ class _Failing:
         for event in [*self._after(), b""]:
             await _send_chunk(self.writer, event)
         return True
+
+    async def _break_whole(self) -> bool:
+        """Break a reply that is one JSON document."""
+        answer = Answer("" if self.fault.name == "empty_choices" else Answer().text)
+        body = self.dialect.whole(answer, self.request.model)
+        match self.fault.name:
+            case "stall" | "stall_first":
+                return await self._wait()
+            case "error_event":
+                return await self._send_body(200, self.dialect.refusal(self._server_error()))
+            case "empty_choices":
+                return await self._send_body(200, self.dialect.no_choices or body)
+        half = json.dumps(body).encode()[:-20]
+        await _send_json_bytes(self.writer, half, missing=20 if self.fault.name == "cut" else 0)
+        return self.fault.name != "cut"
 
     @property
     def _events(self) -> list[bytes]:
@@ -281,7 +255,7 @@ class _Failing:
         return False
 
     def _server_error(self) -> Refusal:
-        return refusal_of(self.request.provider, Fault("500", message=self.fault.message))
+        return refusal_of(self.request.provider, "500", self.fault.message)
 
 
 def _request(path: str, headers: dict[str, str], body: dict[str, Any]) -> Request:
@@ -318,10 +292,22 @@ async def _send_json(
     writer: asyncio.StreamWriter, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
 ) -> None:
     payload = json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json", f"Content-Length: {len(payload)}"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + payload)
+    lines = [f"{name}: {value}" for name, value in (headers or {}).items()]
+    _write_head(writer, status, len(payload), lines)
+    writer.write(payload)
     await writer.drain()
+
+
+async def _send_json_bytes(writer: asyncio.StreamWriter, payload: bytes, *, missing: int) -> None:
+    """Send what should be JSON, announced as `missing` bytes longer than it is."""
+    _write_head(writer, 200, len(payload) + missing, [])
+    writer.write(payload)
+    await writer.drain()
+
+
+def _write_head(writer: asyncio.StreamWriter, status: int, length: int, lines: list[str]) -> None:
+    first = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json", f"Content-Length: {length}"]
+    writer.write("\r\n".join([*first, *lines, "", ""]).encode())
 
 
 async def _send_head(writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,28 @@
+"""What every test starts from: no keys, no tracing, data in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ymera.nodes.settings import Settings, load_settings
+from ymera.routing.catalogue import builtin_catalogue
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take away the keys and settings of whoever runs the tests; the weights' cache stays theirs."""
+    providers = builtin_catalogue().providers.values()
+    for name in {variable for provider in providers for variable in provider.variables}:
+        monkeypatch.delenv(name, raising=False)
+    for name in (field.upper() for field in Settings.model_fields if field != "ymera_cache_dir"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    monkeypatch.setenv("YMERA_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def settings(clean_environment: None) -> Settings:
+    """The settings of a fresh machine."""
+    return load_settings()

@@ -1,0 +1,130 @@
+"""What a person types, read into what a run needs; every complaint says how to mend it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .routing.errors import InputError
+
+if TYPE_CHECKING:
+    from .nodes.settings import Settings
+
+
+def read_task(text: str) -> str:
+    """Return the task; `-` stands for the standard input.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        if text == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        text.encode("utf-8")  # bytes of an argument that are not UTF-8 arrive as lone surrogates
+    except UnicodeError as error:
+        raise InputError(f"The task is not UTF-8 text: {error}. Save it as UTF-8, or paste it anew.") from None
+    return text
+
+
+def read_parameters(document: str | None, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return the task's parameters: those of a JSON object (its text, or `@file`), and single ones on top.
+
+    In a pair `name=value`, a value that is a JSON number, boolean, null, list or object is taken as such, and
+    as a string otherwise.
+
+    Raises:
+        InputError: the document is no JSON object or cannot be read, or a pair has no `=`.
+    """
+    parameters = {} if document is None else _object(document)
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise InputError(f"The parameter {pair!r} is not NAME=VALUE. Write, say, --param language=python.")
+        parameters[name] = _value(value)
+    return parameters
+
+
+def _object(document: str) -> dict[str, Any]:
+    source, text = "--params", document
+    if document.startswith("@"):
+        source, text = document[1:], _read(Path(document[1:]))
+    try:
+        value = _from_json(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"The parameters are not JSON: {source}: {error} (got {text[:80]!r}). "
+            'Write an object, say {"language": "python"}, or use --param NAME=VALUE.'
+        ) from None
+    if not isinstance(value, dict):
+        raise InputError(
+            f"The parameters are not a JSON object: {source} is {value!r:.80}. "
+            'Write names with values, say {"language": "python"}.'
+        )
+    return value
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The parameters' file cannot be read: {error}. Give --params @FILE a JSON file.") from None
+
+
+def _value(text: str) -> Any:
+    try:
+        value = _from_json(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if isinstance(value, str) else value
+
+
+def _from_json(text: str) -> Any:
+    """Read JSON as its standard has it: no NaN, and no number that is too large for one."""
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON value")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+def read_names(text: str | None) -> list[str] | None:
+    """Return the names of a list with commas; None where none was given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def check_providers(names: Iterable[str], known: Mapping[str, object]) -> None:
+    """Raise InputError for a provider that does not exist."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(
+            f"Unknown provider {', '.join(map(repr, unknown))}. Known providers: {', '.join(sorted(known))}."
+        )
+
+
+def settings_with(catalogue: Path | None) -> Settings:
+    """Return the settings of the environment, with a catalogue file of this call in place of YMERA_CATALOGUE.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    from .nodes.settings import load_settings
+
+    settings = load_settings()
+    return settings if catalogue is None else settings.model_copy(update={"ymera_catalogue": catalogue})
+
+
+def check_output(path: Path | None) -> None:
+    """Raise InputError where the answer's file could not be written: before the run, not after it."""
+    if path is None:
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"The answer cannot be written to {str(path)!r}: name a file in a folder that exists.")

@@ -1,0 +1,277 @@
+"""How results, plans and lists look to a person: every function turns records into something rich can print.
+
+Texts of models and tasks are never read as rich's markup, and on a terminal they lose the control characters
+with which a text could take hold of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
+
+from .results import MultiModelResult, PhaseResult
+from .routing.records import Attempt, Candidate, PhasePlan, Prediction, Reading, Rejected, Strategy, Verdict
+from .terminal import harmless
+
+FREE_PROVIDERS = frozenset({"embedded"})
+"""Providers whose models run on the caller's own machine: a cost of 0 is really none."""
+PLAIN_WIDTH = 110
+"""Columns of a table that does not go to a terminal."""
+MARKDOWN = re.compile(r"^(#{1,6} |[-*+] |\d+\. |> )|\*\*\S", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What attempts cost: USD, how many of them have no known price, and whether all ran on this machine."""
+
+    usd: float
+    unpriced: int
+    at_home: bool
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on one of the standard streams; away from a terminal it is plain and of fixed width."""
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = PLAIN_WIDTH
+    return made
+
+
+def spent(attempts: Iterable[Attempt]) -> Spent:
+    """Sum up what attempts cost."""
+    made = list(attempts)
+    return Spent(
+        usd=sum(attempt["usage"]["cost_usd"] for attempt in made),
+        unpriced=sum(attempt["usage"]["unpriced"] for attempt in made),
+        at_home=bool(made) and all(attempt["provider"] in FREE_PROVIDERS for attempt in made),
+    )
+
+
+def cost_text(cost: Spent) -> str:
+    """Return a cost in words: `$0.0012`, `free`, `≥ $0.0012` for a lower bound, `unknown` for no price at all."""
+    if cost.unpriced:
+        return f"≥ {dollars(cost.usd)}" if cost.usd else "unknown"
+    return "free" if cost.at_home and not cost.usd else dollars(cost.usd)
+
+
+def dollars(usd: float) -> str:
+    """Return an amount with four decimals, or as many as it takes to show two digits of a small one."""
+    if usd == 0 or usd >= 0.001:
+        return f"${usd:.4f}" if usd else "$0"
+    return f"${usd:.8f}".rstrip("0") if usd >= 1e-8 else "< $0.00000001"
+
+
+def is_markdown(text: str) -> bool:
+    """Say whether a text is written in Markdown, and not, say, bare code whose line ends must stay."""
+    return "```" in text or (bool(MARKDOWN.search(text)) and not _is_python(text))
+
+
+def _is_python(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def answer_view(text: str) -> RenderableType:
+    """Return a run's answer as a terminal shows it."""
+    shown = harmless(text)
+    return Markdown(shown, hyperlinks=False) if is_markdown(shown) else Text(shown)
+
+
+# --- a run -----------------------------------------------------------------------------------------------
+
+
+def result_view(result: MultiModelResult) -> RenderableType:
+    """Return what was done: phase, model, provider, seconds, tokens, cost and reason, and the sums below."""
+    table = _table("phase", "model", "provider")
+    for heading in ("seconds", "tokens", "cost"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("reason", overflow="fold", ratio=1)
+    by_phase = {phase.phase: phase for phase in result.phase_results}
+    for name in _names(result):
+        table.add_row(*_phase_row(by_phase[name]) if name in by_phase else _skipped_row(result, name))
+    return Group(table, Text(_summary(result)))
+
+
+def _names(result: MultiModelResult) -> list[str]:
+    """Return the phases that were run or skipped, in the order of the plan."""
+    planned = [plan["phase"] for plan in result.plan["phases"]] if result.plan else []
+    told = {*(phase.phase for phase in result.phase_results), *result.skipped_phases}
+    return [name for name in planned if name in told] + sorted(told - set(planned))
+
+
+def _phase_row(phase: PhaseResult) -> list[Text]:
+    cells = [phase.phase, phase.model_used, phase.provider_used, f"{phase.execution_time:.1f}"]
+    return [_cell(t) for t in (*cells, str(phase.tokens_used), cost_text(spent(phase.attempts)), _why(phase))]
+
+
+def _skipped_row(result: MultiModelResult, name: str) -> list[Text]:
+    return [_cell(text) for text in (name, "–", "–", "–", "–", "–", result.skipped_phases[name])]
+
+
+def _why(phase: PhaseResult) -> str:
+    """Return why this model answered, or why none did, and what a judging phase found."""
+    why = [phase.reason] if phase.success else [f"failed: {fault_text(attempt)}" for attempt in phase.attempts]
+    return "\n".join([*why, *verdict_lines(phase.verdict)])
+
+
+def fallback_text(attempt: Attempt) -> str:
+    """Say that an attempt failed and another model took its place."""
+    kind = attempt["fault"]["kind"] if attempt["fault"] else "unknown"
+    return f"fallback: {attempt['provider']}:{attempt['model']} failed ({kind})"
+
+
+def fault_text(attempt: Attempt) -> str:
+    """Say which model failed and how."""
+    fault = attempt["fault"]
+    told = f"{fault['kind']}: {fault['message']}" if fault else "unknown"
+    return f"{attempt['provider']}:{attempt['model']}: {told}"
+
+
+def verdict_lines(verdict: Verdict | None) -> list[str]:
+    """Return a verdict and the deterministic checks that failed, one a line."""
+    if verdict is None:
+        return []
+    failed = [check for check in verdict["checks"] if not check["passed"]]
+    checks = f", {len(verdict['checks'])} checks passed" if verdict["checks"] and not failed else ""
+    found = f", {len(verdict['findings'])} findings" if verdict["findings"] else ""
+    lines = [f"verdict: {verdict['decision']}{found}{checks}"]
+    return lines + [f"check failed: {check['name']}: {check['detail']}" for check in failed]
+
+
+def _summary(result: MultiModelResult) -> str:
+    cost = spent(attempt for phase in result.phase_results for attempt in phase.attempts)
+    return (
+        f"{result.strategy_type}: {result.successful_phases} of {result.total_phases} phases answered, "
+        f"{result.total_execution_time:.1f} s, {result.total_tokens_used} tokens, {cost_text(cost)}. "
+        f"Thread {harmless(result.thread_id)}{' (stored result of an earlier run)' if result.cached else ''}"
+    )
+
+
+# --- a plan ----------------------------------------------------------------------------------------------
+
+
+def strategy_view(plan: Strategy, *, every: bool) -> RenderableType:
+    """Return a plan: the strategy and why, how the task was read, who takes each phase, who does not.
+
+    Args:
+        every: list each rejected model instead of the reasons with their numbers.
+    """
+    table = _table("phase", "model", "provider")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("reason", overflow="fold", ratio=2)
+    table.add_column("fallbacks", overflow="fold", ratio=1)
+    for phase in plan["phases"]:
+        table.add_row(*_plan_row(phase))
+    head = f"{plan['strategy_type']} for {plan['agent_name']}: {plan['reason']}"
+    rejected = _every_rejected(plan) if every else _rejected_by_reason(plan)
+    parts = [head, *_reading_lines(plan["reading"]), table, *rejected, prediction_text(plan["predicted"])]
+    return Group(*(_cell(part) if isinstance(part, str) else part for part in parts))
+
+
+def _plan_row(plan: PhasePlan) -> list[Text]:
+    first = plan["primary_model"]
+    names = (first["model"], first["provider"], f"{first['score']:.2f}") if first else ("none", "–", "–")
+    fallbacks = "\n".join(_key(candidate) for candidate in plan["fallback_models"]) or "none"
+    return [_cell(text) for text in (plan["phase"], *names, plan["reason"], fallbacks)]
+
+
+def _key(model: Candidate | Rejected) -> str:
+    return f"{model['provider']}:{model['model']}"
+
+
+def _reading_lines(reading: Reading) -> list[str]:
+    levels = f"complexity {reading['complexity']}, speed {reading['speed']}, creativity {reading['creativity']}"
+    evidence = [f"  {e['trait']} {e['value']}: {e['because']}" for e in reading["evidence"]]
+    return [f"Task read as: {levels}", *evidence]
+
+
+def _rejected_by_reason(plan: Strategy) -> list[str]:
+    """Return each reason once, with the number of models that it keeps out."""
+    models: dict[str, set[str]] = {}
+    for rejected in _rejections(plan):
+        models.setdefault(rejected["reason"], set()).add(_key(rejected))
+    if not models:
+        return []
+    lines = [f"  {_few(sorted(keys))}: {reason}" for reason, keys in models.items()]
+    return ["Not used (all of them with -v):", *lines]
+
+
+def _few(keys: Sequence[str]) -> str:
+    return ", ".join(keys) if len(keys) <= 2 else f"{keys[0]} and {len(keys) - 1} more"
+
+
+def _rejections(plan: Strategy) -> list[Rejected]:
+    """Return who is kept out of every phase in which it could stand, not who is merely outranked in one."""
+    planned = {_key(c) for p in plan["phases"] for c in (p["primary_model"], *p["fallback_models"]) if c}
+    return [r for phase in plan["phases"] for r in phase["rejected"] if _key(r) not in planned]
+
+
+def _every_rejected(plan: Strategy) -> list[str]:
+    lines = []
+    for phase in plan["phases"]:
+        lines.append(f"Not used in {phase['phase']}:")
+        lines += [f"  {_key(rejected)}: {rejected['reason']}" for rejected in phase["rejected"]] or ["  none"]
+    return lines
+
+
+def prediction_text(predicted: Prediction) -> str:
+    """Say what a run is likely to take."""
+    usd = predicted["cost_usd"]
+    tokens = predicted["input_tokens"] + predicted["output_tokens"]
+    return f"Predicted: {predicted['seconds']:.0f} s, {tokens} tokens, {'cost unknown' if usd is None else dollars(usd)}"
+
+
+# --- lists -----------------------------------------------------------------------------------------------
+
+
+def models_view(models: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return the catalogue's models, one a line, with what it takes to use each."""
+    table = _table("model", "provider", "status")
+    table.add_column("usable", overflow="fold", ratio=1)
+    table.add_column("context", justify="right", no_wrap=True)
+    table.add_column("USD per Mtok", justify="right", no_wrap=True)
+    table.add_column("successor", overflow="fold", ratio=1)
+    for model in models:
+        price = model["usd_per_mtok"]
+        paid = f"{price['input']:g} / {price['output']:g}" if price else "unknown"
+        status = f"{model['status']} {model['retires_on'] or ''}".strip()
+        usable = "yes" if model["available"] else f"no: {model['unavailable_because']}"
+        context = f"{model['context_tokens']}"
+        cells = (model["model"], model["provider"], status, usable, context, paid, model["successor"] or "–")
+        table.add_row(*map(_cell, cells))
+    return table
+
+
+def agents_view(agents: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return the agents with their phases and preferred models."""
+    table = _table("agent")
+    for heading in ("task type", "phases", "preferred models"):
+        table.add_column(heading, overflow="fold", ratio=1)
+    for agent in agents:
+        row = (agent["agent_name"], agent["task_type"], " → ".join(agent["phases"]))
+        table.add_row(*map(_cell, (*row, ", ".join(agent["preferred_models"]))))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    """Return a table whose first columns hold names."""
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _cell(text: str) -> Text:
+    return Text(harmless(text))
