@@ -112,13 +112,16 @@ def retry_after(error: BaseException) -> float | None:
     Read from `Retry-After` in both of its forms, and from Google's RetryInfo.
     """
     telling = _telling(error)
-    header = str(_headers(telling).get("retry-after", ""))
-    delays = [str(part.get("retryDelay", "")) for part in _details(telling)]
-    for text in [header, *delays]:
-        if re.fullmatch(r"\d+(\.\d+)?s?", text):
-            return float(text.rstrip("s"))
+    texts = [str(_headers(telling).get("retry-after", ""))]
+    texts += [str(part.get("retryDelay", "")) for part in _details(telling)]
+    return next((seconds for text in texts if (seconds := _seconds(text)) is not None), None)
+
+
+def _seconds(text: str) -> float | None:
+    if re.fullmatch(r"\d+(\.\d+)?s?", text):
+        return float(text.rstrip("s"))
     try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):  # no date; a date without a zone
         return None
 

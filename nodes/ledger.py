@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +33,7 @@ class ResultCache:
 
     async def get(self, key: str) -> str | None:
         """Return the valid result of a key, or None."""
-        if not self._ttl or not await asyncio.to_thread(self._path.exists):
+        if not self._ttl or not await asyncio.to_thread(os.path.exists, self._path):
             return None
         async with self._open() as db:
             query = "SELECT result FROM results WHERE key = ? AND stored_at > ?"
@@ -46,18 +47,19 @@ class ResultCache:
         async with self._open() as db:
             await db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", (key, time.time(), result))
             await db.execute("DELETE FROM results WHERE stored_at <= ?", (time.time() - self._ttl,))
-            keep = "SELECT key FROM results ORDER BY stored_at DESC LIMIT ?"
-            await db.execute(f"DELETE FROM results WHERE key NOT IN ({keep})", (self._size,))  # noqa: S608
+            keep = "SELECT key FROM results ORDER BY stored_at DESC, rowid DESC LIMIT ?"
+            await db.execute(f"DELETE FROM results WHERE key NOT IN ({keep})", (self._size,))
             await db.commit()
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[aiosqlite.Connection]:
-        await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
         try:
+            await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
             async with aiosqlite.connect(self._path, timeout=30) as db:
                 await db.executescript(SCHEMA)
                 yield db
-        except aiosqlite.Error as error:
+        except (aiosqlite.Error, OSError) as error:
             raise InputError(
-                f"The store of results {str(self._path)!r} cannot be used: {error}. Remove it, or set YMERA_CACHE_TTL=0."
+                f"The store of results {str(self._path)!r} cannot be used: {error}. "
+                "Remove it, or set YMERA_CACHE_TTL=0."
             ) from error

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
-from ..routing.matcher import TaskRequest, Wishes, World, make_strategy
+from ..routing.errors import InputError
+from ..routing.matcher import TaskRequest, Wishes, World, find_agent, make_strategy
 from ..routing.records import AgentTaskProfile, ModelProfile, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
+from ..routing.words import load_lexicon
 from .availability import why_unavailable
 from .settings import Settings, load_settings
+from .validators import VALIDATORS
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
@@ -42,6 +45,7 @@ class AgentModelMatcher:
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
         self.models: dict[str, ModelProfile] = dict(base.models)
         self.scorers: list[WeightedScorer] = list(SCORERS)
+        load_lexicon()  # files are read here, so that a match on an event loop reads none
 
     @property
     def catalogue(self) -> Catalogue:
@@ -62,7 +66,9 @@ class AgentModelMatcher:
         """Return why a model cannot be called on this machine, or None where it can."""
         return why_unavailable(model, self._base.providers[model.provider], self.settings)
 
-    def strategy(self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None) -> Strategy:
+    def strategy(
+        self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None
+    ) -> Strategy:
         """Return the strategy for a request.
 
         Raises:
@@ -72,10 +78,18 @@ class AgentModelMatcher:
         world = World(
             catalogue=self.catalogue,
             unavailable=self.unavailable,
-            today=today or datetime.now(timezone.utc).date(),
+            today=today or datetime.now(UTC).date(),
             scorers=tuple(self.scorers),
         )
-        return make_strategy(request, wishes or self.wishes, world)
+        plan = make_strategy(request, wishes or self.wishes, world)
+        agent, _ = find_agent(plan["agent_name"], world.catalogue, strict=False)
+        unknown = [name for name in agent.checks if name not in VALIDATORS]
+        if unknown:
+            raise InputError(
+                f"The profile of {agent.agent_name} asks for unknown checks: {', '.join(map(repr, unknown))}. "
+                f"Known checks: {', '.join(VALIDATORS)}."
+            )
+        return plan
 
     async def match_agent_to_models(
         self,

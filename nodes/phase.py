@@ -6,17 +6,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import Runtime
+from langsmith.run_helpers import get_current_run_tree
 
 from ..routing.flow import attempts_of, next_candidate, over_budget, passed_by
 from ..routing.matcher import find_agent
+from ..routing.prediction import answer_tokens
 from ..routing.records import (
     AgentTaskProfile,
     Attempt,
@@ -30,7 +32,7 @@ from ..routing.records import (
 )
 from . import prices
 from .faults import fault_of, finish_fault, make_fault
-from .prompts import Material, answer_tokens, messages
+from .prompts import Material, messages
 from .services import Services
 from .state import NO_USAGE, RunContext, State, view
 from .structured import schema_arguments
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 Update = dict[str, Any]
+
+QUICKLY_CHECKED = 2_000
+"""Characters up to which a result is checked on the event loop: about a millisecond; longer ones go to a thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +104,7 @@ def phase_node(phase: str, services: Services) -> Callable[[State, Runtime[RunCo
         attempt = await _record(job, answer, started_at, seconds)
         update = await _update(job, answer, attempt, state)
         write({"event": "attempt_ended", "attempt": update["attempts"][0]})
+        _trace(job, update["attempts"][0])
         return update
 
     return node
@@ -201,23 +207,43 @@ def _config(job: Job) -> RunnableConfig:
     return merge_configs(get_config(), label)
 
 
+def _trace(job: Job, attempt: Attempt) -> None:
+    """Write on the node's run in LangSmith what is known once the attempt is over; untraced, there is no run."""
+    run = get_current_run_tree()
+    if run is None:
+        return
+    usage = attempt["usage"]
+    outcome = {
+        "ok": attempt["ok"],
+        "fault": attempt["fault"]["kind"] if attempt["fault"] else None,
+        "cost_usd": None if usage["unpriced"] else usage["cost_usd"],
+        "input_tokens": usage["input_tokens"],
+        "output_tokens": usage["output_tokens"],
+    }
+    run.add_metadata({**_label(job), **outcome})
+
+
 async def _record(job: Job, answer: Answer, started_at: float, seconds: float) -> Attempt:
-    message = answer.message
-    served = message.response_metadata.get("model_name") if message else None
     return Attempt(
         id=job.id,
         phase=job.phase.name,
         number=job.number,
         model=job.model.name,
         provider=job.model.provider,
-        served_model=str(served) if served else None,
+        served_model=_served(answer.message),
         ok=answer.fault is None,
         fault=answer.fault,
         started_at=started_at,
         seconds=round(seconds, 4),
         first_token_seconds=answer.first_token_seconds,
-        usage=await _usage(job.model, message, started_at),
+        usage=await _usage(job.model, answer.message, started_at),
     )
+
+
+def _served(message: AIMessage | None) -> str | None:
+    """Return the model that answered, where the provider tells."""
+    served = message.response_metadata.get("model_name") if message else None
+    return str(served) if served else None
 
 
 async def _usage(model: ModelProfile, message: AIMessage | None, started_at: float) -> Usage:
@@ -225,7 +251,7 @@ async def _usage(model: ModelProfile, message: AIMessage | None, started_at: flo
     counted = message.usage_metadata if message else None
     if counted is None:
         return Usage({**NO_USAGE, "unpriced": 1 if message and message.content else 0})
-    cost = await _cost(model, message, counted, started_at)
+    cost = await prices.cost(model, _served(message), counted, datetime.fromtimestamp(started_at, UTC))
     return Usage(
         input_tokens=counted["input_tokens"],
         output_tokens=counted["output_tokens"],
@@ -234,16 +260,6 @@ async def _usage(model: ModelProfile, message: AIMessage | None, started_at: flo
         cost_usd=cost or 0.0,
         unpriced=1 if cost is None else 0,
     )
-
-
-async def _cost(
-    model: ModelProfile, message: AIMessage | None, counted: UsageMetadata, started_at: float
-) -> float | None:
-    if not (model.price and model.price.input == model.price.output == 0):
-        await asyncio.to_thread(prices.load)
-    served = message.response_metadata.get("model_name") if message else None
-    at = datetime.fromtimestamp(started_at, timezone.utc)
-    return prices.cost(model, str(served) if served else None, counted, at)
 
 
 async def _update(job: Job, answer: Answer, attempt: Attempt, state: State) -> Update:
@@ -280,7 +296,8 @@ async def _result(job: Job, text: str, attempt: Attempt, state: State) -> Update
 
 
 async def _checks(job: Job, text: str, state: State) -> list[Any]:
-    # Parsing a long answer takes a while: not on the event loop.
+    if len(text) <= QUICKLY_CHECKED:
+        return check(text, job.agent.checks, state["task_parameters"])
     return await asyncio.to_thread(check, text, job.agent.checks, state["task_parameters"])
 
 

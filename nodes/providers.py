@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -31,15 +32,16 @@ if TYPE_CHECKING:
     ChatModel = Runnable[LanguageModelInput, AIMessage]
 
 Close = Callable[[], Awaitable[None]]
+_Key = tuple[str, int, float]
 
-_GRACE_S = 30.0  # a client's own timeout stands this far behind the attempt's
+_TIMEOUT_S = 3_630  # behind the longest PHASE_TIMEOUT: the attempt's own deadline is the one that counts
 _THINKING_TOKENS = 8_192  # reasoning counts as output: without room for it the visible answer is cut off
 _AZURE_API_VERSION = "2024-10-21"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a client is built from. `temperature` None leaves it to the provider; `timeout` in seconds."""
+    """What a client is built from. `temperature` None leaves it to the provider."""
 
     provider: str
     model_id: str
@@ -47,7 +49,6 @@ class Order:
     base_url: str | None
     max_output_tokens: int
     temperature: float | None
-    timeout: float
     api_version: str = _AZURE_API_VERSION
 
 
@@ -64,8 +65,8 @@ class Opened:
 class _Loop:
     """The clients of one event loop: an HTTP connection cannot be used on another."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    opened: dict[tuple[str, int, float], Opened] = field(default_factory=dict)
+    opened: dict[_Key, Opened] = field(default_factory=dict)
+    locks: dict[_Key, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
 
 class ChatModels:
@@ -98,7 +99,7 @@ class ChatModels:
         """
         here = self._here()
         key = (model.key, max_output_tokens, temperature)
-        async with here.lock:
+        async with here.locks[key]:
             if key not in here.opened:
                 order = await self._order(model, max_output_tokens, temperature)
                 here.opened[key] = await asyncio.to_thread(_build, self._provider(model), model, order)
@@ -131,7 +132,6 @@ class ChatModels:
             base_url=base_url,
             max_output_tokens=min(max_output_tokens, model.max_output_tokens),
             temperature=temperature,
-            timeout=self._settings.phase_timeout + _GRACE_S,
             api_version=self._settings.variable("OPENAI_API_VERSION") or _AZURE_API_VERSION,
         )
 
@@ -195,7 +195,7 @@ def _standard(order: Order) -> dict[str, Any]:
         "base_url": order.base_url,
         "temperature": order.temperature,
         "max_tokens": order.max_output_tokens,
-        "timeout": order.timeout,
+        "timeout": _TIMEOUT_S,
         "max_retries": 0,
     }
     return {name: value for name, value in arguments.items() if value is not None}
@@ -218,7 +218,7 @@ def _openai(client: Any, order: Order) -> Opened:
     arguments = _standard(order) | _openai_extras(order)
     if order.provider != "openai":
         arguments["extra_body"] = {"max_tokens": arguments.pop("max_tokens")}
-    return _opened(client(**arguments), arguments["http_async_client"].aclose)
+    return _opened_openai(client(**arguments))
 
 
 def _azure(client: Any, order: Order) -> Opened:
@@ -226,7 +226,14 @@ def _azure(client: Any, order: Order) -> Opened:
     arguments = _standard(order) | _openai_extras(order)
     arguments["azure_endpoint"] = arguments.pop("base_url")
     arguments |= {"azure_deployment": order.model_id, "api_version": order.api_version}
-    return _opened(client(**arguments), arguments["http_async_client"].aclose)
+    return _opened_openai(client(**arguments))
+
+
+def _opened_openai(chat: Any) -> Opened:
+    # Where JSON is asked for, LangChain calls through `beta`, whose import takes most of a second. Here it
+    # happens in a thread; at the first call it would hold up the event loop.
+    _ = chat.root_async_client.beta
+    return _opened(chat, chat.http_async_client.aclose)
 
 
 def _openai_extras(order: Order) -> dict[str, Any]:
@@ -242,7 +249,10 @@ def _openai_extras(order: Order) -> dict[str, Any]:
 
 def _transport(order: Order) -> dict[str, Any]:
     """Give each client connections of its own: the default ones are shared between event loops."""
-    return {"timeout": order.timeout, "trust_env": not is_loopback(order.base_url)}
+    transport: dict[str, Any] = {"timeout": _TIMEOUT_S}
+    if is_loopback(order.base_url):  # straight there, whatever proxy the environment names
+        transport["mounts"] = {"http://": None, "https://": None, "all://": None}
+    return transport
 
 
 def _groq(client: Any, order: Order) -> Opened:
@@ -269,8 +279,8 @@ def _google(client: Any, order: Order) -> Opened:
 
 
 def _mistral(client: Any, order: Order) -> Opened:
-    """Retries are counted as attempts, and the timeout is whole seconds."""
-    chat = client(**_standard(order) | {"max_retries": 1, "timeout": int(order.timeout)})
+    """Retries are counted as attempts."""
+    chat = client(**_standard(order) | {"max_retries": 1})
     return _opened(chat, chat.async_client.aclose)
 
 

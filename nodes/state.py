@@ -52,21 +52,32 @@ def newest(state: Value, writes: Sequence[Value]) -> Value:
 
 
 class RunInput(TypedDict, total=False):
-    """What a person, or a chat client, hands in. Each counts for one run and is not remembered on the thread.
+    """What a person or a chat client hands in. Each counts for one run; the thread does not remember it."""
 
-    Args:
-        task: what is to be done. Left out, the last message of a person in `messages` is the task.
-        agent: name of the agent profile.
-        parameters: anything the task needs besides, as JSON.
-        phases: phases to run, where not all of the agent's.
-        messages: a conversation (chat and A2A clients); the answer is appended to it.
-    """
-
-    task: Annotated[str, EphemeralValue(str)]
-    agent: Annotated[str, EphemeralValue(str)]
-    parameters: Annotated[dict[str, Any], EphemeralValue(dict)]
-    phases: Annotated[list[str], EphemeralValue(list)]
-    messages: Annotated[list[AnyMessage], add_messages]
+    # The descriptions stand in Studio's form and in the arguments of the MCP tools.
+    task: Annotated[
+        str,
+        Field(description="What is to be done; empty: the last message of a person in `messages`."),
+        EphemeralValue(str),
+    ]
+    agent: Annotated[
+        str,
+        Field(description="Agent profile; empty: the one that this graph is made for."),
+        EphemeralValue(str),
+    ]
+    parameters: Annotated[
+        dict[str, Any],
+        Field(description='Anything the task needs besides, as a JSON object: {"language": "python"}.'),
+        EphemeralValue(dict),
+    ]
+    phases: Annotated[
+        list[str], Field(description="Phases to run; empty: all of the agent's."), EphemeralValue(list)
+    ]
+    messages: Annotated[
+        list[AnyMessage],
+        Field(description="A conversation, from chat and A2A clients; the answer is appended to it."),
+        add_messages,
+    ]
 
 
 class State(RunInput, total=False):
@@ -119,7 +130,9 @@ class RunContext(BaseModel):
     )
     model: str | None = Field(None, description="Use this model alone, in every phase.")
     providers: list[str] = Field([], description="Use only these providers; empty: all.")
-    attempts: int = Field(4, ge=1, le=20, description="Attempts in one phase: the first choice and its fallbacks.")
+    attempts: int = Field(
+        4, ge=1, le=20, description="Attempts in one phase: the first choice and its fallbacks."
+    )
     phase_timeout: float | None = Field(
         None, gt=0, le=3600, description="Seconds that one attempt may take; empty: PHASE_TIMEOUT."
     )

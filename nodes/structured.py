@@ -16,11 +16,15 @@ def schema_arguments(model: ModelProfile, provider: ProviderProfile, schema: Map
     if model.structured_output != "json_schema":
         return {}
     client = provider.chat_model.partition(":")[2]
+    # Not `strict`: some servers then refuse parts of JSON Schema, and the verdict's reader is tolerant anyway.
+    openai = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": dict(schema)}}
+    if client in {"ChatOpenAI", "AzureChatOpenAI"}:
+        # Not as `response_format`: the client would parse by itself, and lose the usage of an answer cut short.
+        return {"extra_body": {"response_format": openai}}
+    if client in {"ChatGroq", "ChatMistralAI"}:
+        return {"response_format": openai}
     if client == "ChatGoogleGenerativeAI":
         return {"response_mime_type": "application/json", "response_json_schema": dict(schema)}
     if client == "ChatCohere":
         return {"response_format": {"type": "json_object", "schema": dict(schema)}}
-    if client in {"ChatOpenAI", "AzureChatOpenAI", "ChatGroq", "ChatMistralAI"}:
-        named = {"name": "verdict", "schema": dict(schema), "strict": True}
-        return {"response_format": {"type": "json_schema", "json_schema": named}}
     return {}

@@ -16,22 +16,60 @@ from typing import Any, NamedTuple
 
 from ..routing.records import Check
 
-FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*(.*)")
+LANGUAGE = re.compile(r"\{?\.?([\w+#-]*)")
+DIALECTS = frozenset(
+    [
+        *("bigquery", "clickhouse", "databricks", "duckdb", "hive", "mysql", "oracle", "postgres", "presto"),
+        *("redshift", "snowflake", "spark", "sqlite", "trino", "tsql"),
+    ]
+)
+OTHER_NAMES = {
+    "postgresql": "postgres",
+    "plpgsql": "postgres",
+    "mariadb": "mysql",
+    "plsql": "oracle",
+    "mssql": "tsql",
+    "sqlserver": "tsql",
+}
+USUAL_DIALECTS = ("", "postgres", "mysql", "sqlite", "tsql")
+UNREAD_KINDS = frozenset(["EXTENSION", "ROLE", "USER", "POLICY", "DOMAIN", "RULE", "EVENT", "PUBLICATION"])
+"""What CREATE, ALTER and DROP may name although sqlglot does not read it."""
+JSON_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 class Block(NamedTuple):
-    """A fenced block: its language in lower case (may be empty) and its text."""
+    """A fenced block: its language in lower case (may be empty), its text, and whether its fence is closed."""
 
     language: str
     text: str
+    closed: bool = True
 
 
 Validator = Callable[[str, Mapping[str, Any]], list[Check]]
 
 
 def blocks(text: str) -> list[Block]:
-    """Return the fenced blocks of a Markdown text."""
-    return [Block(match[2].lower(), match[3]) for match in FENCE.finditer(text)]
+    """Return the fenced blocks of a Markdown text. As in CommonMark, an unclosed one runs to the text's end."""
+    found: list[Block] = []
+    mark, indent, language, lines = "", 0, "", list[str]()
+    for line in (line.removesuffix("\r") for line in text.split("\n")):
+        fence = FENCE.match(line)
+        if mark and fence and fence[2].startswith(mark) and not fence[3].strip():
+            found.append(Block(language, "\n".join(lines), closed=True))
+            mark = ""
+        elif mark:
+            lines.append(_dedented(line, indent))
+        elif fence and not (fence[2][0] == "`" and "`" in fence[3]):
+            mark, indent, lines = fence[2], len(fence[1]), []
+            named = LANGUAGE.match(fence[3])
+            language = named[1].lower() if named else ""
+    return [*found, Block(language, "\n".join(lines), closed=False)] if mark else found
+
+
+def _dedented(line: str, indent: int) -> str:
+    """Take from a line in a block what the block's fence is indented by."""
+    return line[min(indent, len(line) - len(line.lstrip(" \t"))) :]
 
 
 def python_code(text: str, parameters: Mapping[str, Any]) -> list[Check]:
@@ -47,7 +85,7 @@ def _python(source: str, number: int) -> Check:
     name = f"Python block {number} compiles"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore")
             compile(ast.parse(source), "<answer>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Check(name=name, passed=False, detail=f"{type(error).__name__}: {error}")
@@ -55,80 +93,122 @@ def _python(source: str, number: int) -> Check:
 
 
 def sql_code(text: str, parameters: Mapping[str, Any]) -> list[Check]:
-    """Check that every SQL block parses in the dialect that the parameters ask for."""
-    dialect = str(parameters.get("dialect") or parameters.get("database") or "").lower()
-    sources = [block.text for block in blocks(text) if block.language in {"sql", dialect}]
-    return [_sql(source, dialect, number) for number, source in enumerate(sources, 1)]
+    """Check that every SQL block parses: in the dialect of the parameters, else in one of the usual ones."""
+    asked = _dialect(str(parameters.get("dialect") or parameters.get("database") or ""))
+    found = [block for block in blocks(text) if block.language == "sql" or _dialect(block.language)]
+    return [_sql(block.text, asked or _dialect(block.language), n) for n, block in enumerate(found, 1)]
+
+
+def _dialect(word: str) -> str:
+    """Return sqlglot's name of a dialect ("PostgreSQL 16"), or "" where the word names none."""
+    named = re.match(r"[a-z]*", word.lower())
+    name = named[0] if named else ""
+    name = OTHER_NAMES.get(name, name)
+    return name if name in DIALECTS else ""
 
 
 def _sql(source: str, dialect: str, number: int) -> Check:
+    faults = []
+    for read in (dialect,) if dialect else USUAL_DIALECTS:
+        count, fault = _parsed_sql(source, read)
+        if fault is None:
+            name = f"SQL block {number} parses" + (f" as {read}" if read else "")
+            return Check(name=name, passed=True, detail=f"{count} statement(s)")
+        faults.append(fault)
+    name = f"SQL block {number} parses" + (f" as {dialect}" if dialect else "")
+    return Check(name=name, passed=False, detail=faults[0])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _parsed_sql(source: str, dialect: str) -> tuple[int, str | None]:
+    """Return the number of statements, and what is wrong with them."""
     import sqlglot
     from sqlglot.errors import SqlglotError
 
-    known = {"postgresql": "postgres", "mssql": "tsql", "sqlserver": "tsql", "mariadb": "mysql"}
-    dialect = known.get(dialect, dialect)
-    read = dialect if dialect in sqlglot.Dialect.classes else None
-    name = f"SQL block {number} parses" + (f" as {read}" if read else "")
     try:
-        statements = [statement for statement in sqlglot.parse(source, read=read) if statement is not None]
+        statements = [each for each in sqlglot.parse(source, read=dialect) if each is not None]
     except (SqlglotError, RecursionError) as error:
-        return Check(name=name, passed=False, detail=str(error).splitlines()[0])
-    # What sqlglot does not understand it keeps as a bare command.
-    unclear = [s.sql()[:60] for s in statements if isinstance(s, sqlglot.exp.Command)]
-    if unclear or not statements:
-        return Check(name=name, passed=False, detail=f"not understood: {unclear[0]}" if unclear else "empty")
-    return Check(name=name, passed=True, detail=f"{len(statements)} statement(s)")
+        return 0, _first_line(error)
+    unclear = [s.sql()[:60] for s in statements if not _understood(s)]
+    return len(statements), f"not understood: {unclear[0]}" if unclear else None if statements else "empty"
+
+
+def _understood(statement: Any) -> bool:
+    """Say whether sqlglot read a statement.
+
+    It takes prose for an expression, and keeps what it cannot read as a bare command. Some commands it never
+    reads (EXPLAIN, VACUUM, CALL …), and CREATE, ALTER and DROP of some kinds.
+    """
+    from sqlglot import exp
+
+    if not isinstance(statement, exp.Command):
+        return not isinstance(statement, exp.Condition | exp.Alias)
+    kind = re.match(r"\s*(\w*)", str(statement.expression or ""))
+    return str(statement.this).upper() not in {"CREATE", "ALTER", "DROP"} or (
+        kind is not None and kind[1].upper() in UNREAD_KINDS
+    )
 
 
 def json_text(text: str, parameters: Mapping[str, Any]) -> list[Check]:
-    """Check JSON blocks; with a `schema` among the parameters, that the answer holds JSON which fits it."""
-    schema = parameters.get("schema")
-    sources = [block.text for block in blocks(text) if block.language in {"json", "jsonc"}]
-    if schema is None:
+    """Check JSON blocks; with a JSON Schema as `schema` among the parameters, that the answer fits it."""
+    fenced = blocks(text)
+    sources = [block.text for block in fenced if block.language == "json"]
+    if not asks_for_json(parameters):
         return [_parses(source, number)[0] for number, source in enumerate(sources, 1)]
-    source = sources[0] if sources else text
-    check, value = _parses(source, 1)
-    return [check, _fits(value, schema)] if check["passed"] else [check]
+    sources += [block.text for block in fenced if not block.language]
+    check, value = _parses(sources[0] if sources else text, 1)
+    return [check, _fits(value, parameters["schema"])] if check["passed"] else [check]
+
+
+def asks_for_json(parameters: Mapping[str, Any]) -> bool:
+    """Say whether `schema` among the parameters is a JSON Schema: it may well be that of a database."""
+    schema = parameters.get("schema")
+    return isinstance(schema, dict) and (
+        "$schema" in schema or isinstance(schema.get("properties"), dict) or schema.get("type") in JSON_TYPES
+    )
 
 
 def _parses(source: str, number: int) -> tuple[Check, Any]:
     name = f"JSON block {number} parses"
     try:
-        value = json.loads(source)
+        value = json.loads(source, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         return Check(name=name, passed=False, detail=str(error)), None
     return Check(name=name, passed=True, detail=f"{len(source)} characters"), value
 
 
-def _fits(value: Any, schema: object) -> Check:
-    import jsonschema
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _fits(value: Any, schema: dict[str, Any]) -> Check:
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
     name = "JSON fits its schema"
-    if not isinstance(schema, dict):
-        return Check(name=name, passed=False, detail=f"the schema is {type(schema).__name__}, not an object")
     try:
-        validator = jsonschema.Draft202012Validator(schema)
-        validator.check_schema(schema)
-        first = next(iter(validator.iter_errors(value)), None)
-    except jsonschema.SchemaError as error:
-        return Check(name=name, passed=False, detail=f"the schema itself is wrong: {error.message}")
-    except RecursionError as error:
-        return Check(name=name, passed=False, detail=str(error))
-    return Check(name=name, passed=first is None, detail=f"{first.json_path}: {first.message}" if first else "fits")
+        draft = validator_for(schema, default=Draft202012Validator)
+        draft.check_schema(schema)
+        # An empty registry: a reference to another document is never fetched.
+        first = next(iter(draft(schema, registry=Registry()).iter_errors(value)), None)
+    except (SchemaError, re.error, Unresolvable) as error:
+        return Check(name=name, passed=False, detail=f"the schema itself is wrong: {_first_line(error)}")
+    except (RecursionError, ArithmeticError) as error:
+        return Check(name=name, passed=False, detail=f"{type(error).__name__}: {error}")
+    detail = f"{first.json_path}: {first.message}" if first else "fits"
+    return Check(name=name, passed=first is None, detail=detail)
 
 
 def markdown(text: str, parameters: Mapping[str, Any]) -> list[Check]:
     """Check that every code fence of a Markdown text is closed."""
-    open_fence = ""
-    for line in text.splitlines():
-        mark = re.match(r"\s*(`{3,}|~{3,})(.*)", line)
-        if not mark:
-            continue
-        if not open_fence:
-            open_fence = mark[1]
-        elif mark[1].startswith(open_fence) and not mark[2].strip():
-            open_fence = ""
-    return [Check(name="Markdown fences are closed", passed=not open_fence, detail=open_fence or "all closed")]
+    unclosed = [block for block in blocks(text) if not block.closed]
+    detail = f"the last block ({unclosed[0].language or 'no language'}) is open" if unclosed else "all closed"
+    return [Check(name="Markdown fences are closed", passed=not unclosed, detail=detail)]
 
 
 VALIDATORS: dict[str, Validator] = {
@@ -140,8 +220,10 @@ VALIDATORS: dict[str, Validator] = {
 
 
 def check(text: str, names: Iterable[str], parameters: Mapping[str, Any]) -> list[Check]:
-    """Run the named checks on a text. A `schema` among the parameters asks for the JSON check by itself."""
-    wanted = [*names, "json"] if "schema" in parameters and "json" not in names else list(names)
+    """Run the named checks on a text. A JSON Schema among the parameters asks for the JSON check by itself."""
+    wanted = list(names)
+    if asks_for_json(parameters) and "json" not in wanted:
+        wanted.append("json")
     return [result for name in wanted for result in VALIDATORS[name](text, parameters)]
 
 

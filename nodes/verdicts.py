@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +20,8 @@ SCHEMA: dict[str, Any] = {
     "required": ["findings", "decision"],
     "additionalProperties": False,
 }
+LONGEST = 100_000
+"""Characters of an answer that are looked at; a verdict has a few hundred."""
 
 
 class _Answer(BaseModel):
@@ -31,18 +34,36 @@ class _Answer(BaseModel):
 def parse_verdict(text: str) -> Verdict | None:
     """Read a verdict from a model's answer; None where it holds none.
 
-    Fences and words around the JSON object are tolerated; a decision outside {accept, revise} is not.
+    Fences and words around the JSON object are tolerated; a decision outside {accept, revise} is not. Where
+    an answer holds several verdicts (one quoted from what was judged, say), one that asks to revise counts.
     """
+    found = [answer for value in _objects(text[:LONGEST]) if (answer := _read(value))]
+    if not found:
+        return None
+    answer = next((answer for answer in found if answer.decision == "revise"), found[-1])
+    return Verdict(decision=answer.decision, findings=answer.findings, checks=[])
+
+
+def _objects(text: str) -> Iterator[Any]:
+    """Yield the JSON objects of a text that do not stand in one another."""
     start = text.find("{")
     while start != -1:
         try:
-            value, _ = json.JSONDecoder().raw_decode(text, start)
-            answer = _Answer.model_validate(value)
-        except (ValueError, ValidationError, RecursionError):
-            start = text.find("{", start + 1)
-            continue
-        return Verdict(decision=answer.decision, findings=answer.findings, checks=[])
-    return None
+            value, end = json.JSONDecoder().raw_decode(text, start)
+        except RecursionError:
+            return
+        except ValueError:
+            end = start + 1
+        else:
+            yield value
+        start = text.find("{", end)
+
+
+def _read(value: Any) -> _Answer | None:
+    try:
+        return _Answer.model_validate(value)
+    except ValidationError:
+        return None
 
 
 def with_checks(verdict: Verdict, checks: list[Check]) -> Verdict:

@@ -8,6 +8,9 @@
     ├── WeightsError          an embedded model's weights are missing, cut short or not what they should be
     └── ResumeError           a thread cannot be resumed, and why
 
+`InputError` is a ValueError and `NoUsableModelError` a RuntimeError besides: LangGraph's servers pass on the
+messages of such errors and hide all others ("An internal error occurred").
+
 A model's failure is not an exception here: it becomes a `Fault` in the attempt's record.
 """
 
@@ -20,7 +23,7 @@ class YmeraError(Exception):
     """Base of every error that YMERA raises on purpose."""
 
 
-class InputError(YmeraError):
+class InputError(YmeraError, ValueError):
     """Input, settings or files of the caller are wrong; the message says what and how to mend it."""
 
 
@@ -29,7 +32,9 @@ class UnknownAgentError(InputError):
 
     def __init__(self, agent_name: str, known: Iterable[str]) -> None:
         names = ", ".join(sorted(known))
-        super().__init__(f"No profile for agent {agent_name!r}. Known agents: {names}. Add a profile or use one of these.")
+        super().__init__(
+            f"No profile for agent {agent_name!r}. Known agents: {names}. Add a profile or use one of these."
+        )
         self.agent_name = agent_name
 
 
@@ -41,7 +46,7 @@ class CatalogueError(InputError):
         super().__init__("\n".join(self.faults))
 
 
-class NoUsableModelError(YmeraError):
+class NoUsableModelError(YmeraError, RuntimeError):
     """No model may be called: no key is set and no embedded or local model is there."""
 
 

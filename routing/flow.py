@@ -108,7 +108,7 @@ def outcome(run: RunView, phase: str) -> Step:
         return "next"
     if over_budget(run):
         return "budget"
-    if answer_of(run, phase):
+    if answer_of(run, phase) or passed_by(run, phase):
         return "next"
     if next_candidate(run, phase):
         return "fallback"
@@ -126,16 +126,13 @@ def status(run: RunView) -> Status:
     plan = run["plan"]
     if any(p["primary_model"] is None and p["critical"] for p in plan["phases"]):
         return "no_model"
-    if any(p["critical"] and not answer_of(run, p["phase"]) and _given_up(run, p["phase"]) for p in plan["phases"]):
+    critical = [p["phase"] for p in plan["phases"] if p["critical"]]
+    if any(not answer_of(run, phase) and next_candidate(run, phase) is None for phase in critical):
         return "failed"
     unfinished = [p["phase"] for p in plan["phases"] if not _finished(run, p["phase"])]
     if not unfinished:
         return "succeeded"
     return "budget" if over_budget(run) else "running"
-
-
-def _given_up(run: RunView, phase: str) -> bool:
-    return bool(attempts_of(run, phase)) and next_candidate(run, phase) is None
 
 
 def _finished(run: RunView, phase: str) -> bool:
@@ -161,7 +158,9 @@ def skip_reason(run: RunView, phase: str) -> str | None:
     if made:
         return f"skipped: {len(made)} attempt(s) failed, the last one with: {_cause(made[-1])}"
     plan = phase_plan(run, phase)
-    return "skipped: no usable model" if plan and plan["primary_model"] is None else "not reached"
+    if plan and plan["primary_model"] is None:
+        return "skipped: no usable model"
+    return "not reached" if next_candidate(run, phase) else f"skipped: {_dropped(run)}"
 
 
 def failure(run: RunView) -> str:
@@ -173,13 +172,21 @@ def failure(run: RunView) -> str:
     phase = stopped[0] if stopped else "generation"
     made = attempts_of(run, phase)
     head = "All phases failed" if not any(a["ok"] for a in run.get("attempts", [])) else "The run stopped"
-    if not made:
-        plan = phase_plan(run, phase)
-        causes = "; ".join(f"{r['model']}: {r['reason']}" for r in plan["rejected"]) if plan else ""
+    plan = phase_plan(run, phase)
+    if plan and plan["primary_model"] is None:
+        causes = "; ".join(f"{r['model']}: {r['reason']}" for r in plan["rejected"])
         return f"{head}: no usable model for {phase} ({causes})" if causes else f"{head}: no usable model for {phase}"
+    if not made:
+        return f"{head}: {phase} has no candidate left. {_dropped(run)}"
     return f"{head}: {phase} has no candidate left. " + "; ".join(
         f"{a['provider']}:{a['model']}: {_cause(a)}" for a in made
     )
+
+
+def _dropped(run: RunView) -> str:
+    """Say which providers were ruled out, and why."""
+    failed = [a for a in run.get("attempts", []) if a["fault"] and a["fault"]["then"] == "drop_provider"]
+    return "; ".join(dict.fromkeys(f"{a['provider']} was ruled out by {_cause(a)}" for a in failed))
 
 
 def _cause(attempt: Attempt) -> str:

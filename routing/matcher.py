@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from difflib import get_close_matches
+from json import dumps
 from typing import Any
 
-from .catalogue import Catalogue
+from .catalogue import Catalogue, Resolution
 from .errors import InputError, NoUsableModelError, UnknownAgentError
 from .layout import Layout, arrange
-from .prediction import count_tokens, needed_tokens, predict, total
+from .prediction import count_tokens, input_tokens, needed_tokens, predict, total
 from .records import (
     AgentTaskProfile,
     Candidate,
@@ -26,6 +28,7 @@ from .records import (
     Rejected,
     Strategy,
     StrategyType,
+    is_json,
 )
 from .scoring import SCORERS, Case, WeightedScorer, rate, skill_weights
 from .task import read_task
@@ -91,31 +94,35 @@ class _Choice:
     notes: Mapping[str, str]
     task_tokens: int
 
+    def shown(self, phase: PhaseProfile) -> int:
+        """Return the tokens that a phase is likely to be shown."""
+        return input_tokens(phase, self.agent, self.phases, self.task_tokens)
+
 
 def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strategy:
     """Choose a strategy, and for every phase its model and fallbacks, each with a reason.
 
     Raises:
-        InputError: the task is empty or longer than any window, or the phases are wrong.
+        InputError: the task is empty or longer than any window, or something named in the request is wrong.
         UnknownAgentError: `wishes.strict` and the agent has no profile.
         NoUsableModelError: the model demanded by name cannot be called.
     """
-    if not request.description.strip():
-        raise InputError("The task is empty. Say what is to be done.")
+    _check_request(request, wishes, world)
     agent, warnings = find_agent(request.agent_name, world.catalogue, strict=wishes.strict)
     phases = find_phases(request.phases, agent, world.catalogue)
     choice, more = _look_around(request, wishes, world, agent, phases)
     kind, why = _kind_of_strategy(choice, wishes)
     plans = _single(choice, wishes, world) if kind == "single_model" else _multi(choice, wishes, world)
     more += _notices(plans, world)
-    layout, beside = arrange(phases, agent, choice.reading, parallel=wishes.parallel)
+    _check_task_fits(plans, choice)
+    layout, beside = _layout(choice, wishes)
     return Strategy(
         strategy_type=kind,
         agent_name=agent.agent_name,
         task_type=agent.task_type,
         reading=choice.reading,
         reason="; ".join([why, *beside]),
-        layout=[list(group) for group in (wishes.layout or layout)],
+        layout=[list(group) for group in layout],
         phases=plans,
         predicted=total([plan["predicted"] for plan in plans], layout, phases),
         warnings=[*warnings, *more],
@@ -123,11 +130,40 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
     )
 
 
+def _check_request(request: TaskRequest, wishes: Wishes, world: World) -> None:
+    if not isinstance(request.description, str):
+        raise InputError(f"The task is not a text: {request.description!r:.200}.")
+    if not request.description.strip():
+        raise InputError("The task is empty. Say what is to be done.")
+    if not isinstance(request.parameters, Mapping) or not is_json(dict(request.parameters)):
+        raise InputError(
+            f"The parameters are not a JSON object: {request.parameters!r:.200}. "
+            "Use texts, numbers, lists and objects with texts as keys."
+        )
+    _check_text("The task", request.description)
+    _check_text("A parameter", dumps(dict(request.parameters), ensure_ascii=False))
+    unknown = [name for name in wishes.providers if name not in world.catalogue.providers]
+    if unknown:
+        known = ", ".join(sorted(world.catalogue.providers))
+        raise InputError(f"Unknown provider {', '.join(map(repr, unknown))}. Known providers: {known}.")
+
+
+def _check_text(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        letter = text[error.start : error.end]
+        raise InputError(f"{what} is not valid text: it holds {letter!r}, half of a character.") from None
+
+
 def find_agent(name: str, catalogue: Catalogue, *, strict: bool) -> tuple[AgentTaskProfile, list[str]]:
-    """Return the agent's profile (`coding` finds `coding_agent`), or the default one with a warning."""
-    profile = catalogue.agents.get(name) or catalogue.agents.get(f"{name}_agent")
-    if profile:
-        return profile, []
+    """Return the agent's profile (`coding` finds `coding_agent`), or the default one with a warning.
+
+    A profile goes by the name under which it is found, whatever it calls itself.
+    """
+    for key in (name, f"{name}_agent"):
+        if profile := catalogue.agents.get(key):
+            return profile if profile.agent_name == key else replace(profile, agent_name=key), []
     if strict:
         raise UnknownAgentError(name, catalogue.agents)
     known = ", ".join(sorted(catalogue.agents))
@@ -135,43 +171,53 @@ def find_agent(name: str, catalogue: Catalogue, *, strict: bool) -> tuple[AgentT
     return replace(catalogue.default_agent, agent_name=name or catalogue.default_agent.agent_name), [warning]
 
 
-def find_phases(wanted: Sequence[str] | None, agent: AgentTaskProfile, catalogue: Catalogue) -> tuple[PhaseProfile, ...]:
+def find_phases(
+    wanted: Sequence[str] | None, agent: AgentTaskProfile, catalogue: Catalogue
+) -> tuple[PhaseProfile, ...]:
     """Return the phases of a run in their order.
 
     Raises:
         InputError: a phase is unknown, there is none, or none that produces a result.
     """
-    names = list(agent.phases_needed if wanted is None else wanted)
+    asked = agent.phases_needed if wanted is None else wanted
+    if isinstance(asked, str):
+        raise InputError(f"The phases are one text, {asked!r}. Give a list: [{asked!r}].")
+    names = list(asked)
     known = ", ".join(catalogue.phases)
     unknown = [str(name) for name in names if str(name) not in catalogue.phases]
     if unknown:
         raise InputError(f"Unknown phase {', '.join(map(repr, unknown))}. Known phases: {known}.")
     if not names:
-        raise InputError(f"No phase is given. Leave the phases out for the agent's own, or name some of: {known}.")
-    found = sorted({catalogue.phases[str(name)].name for name in names}, key=lambda n: catalogue.phases[n].order)
-    phases = tuple(catalogue.phases[name] for name in found)
+        raise InputError(f"No phase is given. Leave them out for the agent's own, or name some of: {known}.")
+    found = {str(name) for name in names}
+    phases = tuple(sorted((catalogue.phases[name] for name in found), key=lambda phase: phase.order))
     if not any(phase.produces and phase.critical for phase in phases):
         makers = ", ".join(p.name for p in catalogue.phases.values() if p.produces and p.critical)
-        raise InputError(f"The phases {', '.join(found)} produce no result. Add {makers}.")
+        raise InputError(f"The phases {', '.join(p.name for p in phases)} produce no result. Add {makers}.")
     return phases
 
 
 def _look_around(
-    request: TaskRequest, wishes: Wishes, world: World, agent: AgentTaskProfile, phases: tuple[PhaseProfile, ...]
+    request: TaskRequest,
+    wishes: Wishes,
+    world: World,
+    agent: AgentTaskProfile,
+    phases: tuple[PhaseProfile, ...],
 ) -> tuple[_Choice, list[str]]:
-    tokens = count_tokens(request.description) + count_tokens(str(dict(request.parameters)))
+    parameters = dumps(dict(request.parameters), ensure_ascii=False)
     preferred, notes, warnings = _preferences(agent, world)
     demanded = _demanded(wishes, world) if wishes.model else None
+    if demanded is not None:
+        notes |= demanded.reasons
     usable, rejected = [], []
-    for model in world.catalogue.models.values():
+    for model in sorted(world.catalogue.models.values(), key=lambda model: model.key):
         reason = _unusable(model, wishes, world)
-        if demanded is not None and model not in demanded:
+        if demanded is not None and model not in demanded.models:
             reason = reason or f"the run asks for {wishes.model}"
         if reason:
             rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
         else:
             usable.append(model)
-    _check_task_fits(tokens, usable)
     choice = _Choice(
         agent=agent,
         reading=read_task(request.description, request.parameters),
@@ -180,17 +226,32 @@ def _look_around(
         rejected=tuple(rejected),
         preferred=preferred,
         notes=notes,
-        task_tokens=tokens,
+        task_tokens=count_tokens(request.description) + count_tokens(parameters),
     )
     return choice, warnings
 
 
-def _check_task_fits(tokens: int, usable: Sequence[ModelProfile]) -> None:
-    widest = max(usable, key=lambda model: model.context_tokens, default=None)
-    if widest is not None and tokens >= widest.context_tokens:
+def _layout(choice: _Choice, wishes: Wishes) -> tuple[Layout, list[str]]:
+    if wishes.layout is None:
+        return arrange(choice.phases, choice.agent, choice.reading, parallel=wishes.parallel)
+    there = [name for group in wishes.layout for name in group]
+    missing = [phase.name for phase in choice.phases if phase.name not in there]
+    if missing:
+        raise InputError(f"This graph has no phase {', '.join(missing)}. Its phases: {', '.join(there)}.")
+    return wishes.layout, []
+
+
+def _check_task_fits(plans: Sequence[PhasePlan], choice: _Choice) -> None:
+    """Refuse a task for which a critical phase finds no window that is wide enough."""
+    for plan, phase in zip(plans, choice.phases, strict=True):
+        able = [model for model in choice.usable if phase.name not in model.never_for]
+        if plan["primary_model"] or not phase.critical or not able:
+            continue
+        widest = max(able, key=lambda model: model.context_tokens)
+        needed = needed_tokens(phase, widest, choice.shown(phase))
         raise InputError(
-            f"The task has about {tokens} tokens, and the largest window of a usable model is "
-            f"{widest.context_tokens} ({widest.key}). Shorten the task, or unlock a model with a larger window."
+            f"The task is too long: {phase.name} needs about {needed} tokens, and the largest window of a "
+            f"usable model has {widest.context_tokens} ({widest.key}). Shorten it, or unlock a larger window."
         )
 
 
@@ -217,16 +278,22 @@ def _notices(plans: Sequence[PhasePlan], world: World) -> list[str]:
     return [notice for notice in notices if notice]
 
 
-def _demanded(wishes: Wishes, world: World) -> tuple[ModelProfile, ...]:
+def _demanded(wishes: Wishes, world: World) -> Resolution:
     name = wishes.model or ""
-    resolution = world.catalogue.resolve(name, world.today)
     if not world.catalogue.named(name):
-        raise InputError(f"Unknown model {name!r}. `ymera models` lists the known ones.")
+        raise InputError(f"Unknown model {name!r}.{_near(name, world.catalogue)} `ymera models` lists all.")
+    resolution = world.catalogue.resolve(name, world.today)
     reasons = {m.key: _unusable(m, wishes, world) for m in resolution.models}
     if all(reasons.values()):
         because = "; ".join(f"{key}: {reason}" for key, reason in reasons.items()) or resolution.reason or ""
         raise NoUsableModelError(f"The run asks for {name}, which cannot be used. {because}")
-    return resolution.models
+    return resolution
+
+
+def _near(name: str, catalogue: Catalogue) -> str:
+    words = {word for m in catalogue.models.values() for word in (m.name, *m.aliases, m.spec_name or m.name)}
+    near = get_close_matches(name, sorted(words))
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def _unusable(model: ModelProfile, wishes: Wishes, world: World) -> str | None:
@@ -261,7 +328,7 @@ def _multi(choice: _Choice, wishes: Wishes, world: World) -> list[PhasePlan]:
 
 
 def _single(choice: _Choice, wishes: Wishes, world: World) -> list[PhasePlan]:
-    """Rank the models over all phases together, and give every phase that order as far as a model may stand there."""
+    """Rank the models over all phases together: each phase has that order, less who may not stand in it."""
     rankings = {phase.name: _ranked(phase, choice, world) for phase in choice.phases}
     scores: dict[tuple[str, str], list[float]] = {}
     for ranked, _ in rankings.values():
@@ -286,9 +353,10 @@ def _ranked(phase: PhaseProfile, choice: _Choice, world: World) -> tuple[list[Ca
         preferred=choice.preferred,
         today=world.today,
     )
+    shown = choice.shown(phase)
     candidates, rejected = [], []
     for model in choice.usable:
-        reason = _unfit(model, phase, choice)
+        reason = _unfit(model, phase, shown)
         if reason:
             rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
             continue
@@ -300,10 +368,10 @@ def _ranked(phase: PhaseProfile, choice: _Choice, world: World) -> tuple[list[Ca
     return candidates, rejected
 
 
-def _unfit(model: ModelProfile, phase: PhaseProfile, choice: _Choice) -> str | None:
+def _unfit(model: ModelProfile, phase: PhaseProfile, shown: int) -> str | None:
     if phase.name in model.never_for:
         return f"not able to do {phase.name}"
-    needed = needed_tokens(phase, model, choice.phases, choice.task_tokens)
+    needed = needed_tokens(phase, model, shown)
     if needed > model.context_tokens:
         return f"needs about {needed} tokens, its window has {model.context_tokens}"
     return None
@@ -333,5 +401,5 @@ def _plan(
         score=first["score"] if first else 0.0,
         reason=first["reason"] if first else "no usable model",
         rejected=[*outranked, *rejected, *choice.rejected],
-        predicted=predict(phase, model, choice.phases, choice.task_tokens) if model else None,
+        predicted=predict(phase, model, choice.shown(phase)) if model else None,
     )

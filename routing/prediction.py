@@ -10,20 +10,26 @@ from collections.abc import Sequence
 from math import ceil
 
 from .layout import Layout
-from .records import ModelProfile, PhaseProfile, Prediction
+from .records import AgentTaskProfile, ModelProfile, PhaseProfile, Prediction
 
 TYPICAL_SHARE = 0.3
 """Part of the allowed output that an answer typically uses: 4 phases of the embedded coding run (facts of
 November 2026: 77 of 400, 243 of 3000, 64 of 400, 245 of 3000 tokens) stay below it; cloud models write more."""
 
-INSTRUCTION_TOKENS = 250
-"""Instructions and fences around what a phase is shown."""
+FRAME_TOKENS = 120
+"""The rule on data and the fences around what a phase is shown, on the high side."""
+
+SAFETY = 1.25
+"""Estimated tokens are taken this much larger, so that an estimate on the low side still fits a window."""
 
 
 def count_tokens(text: str) -> int:
-    """Estimate tokens: a quarter of the letters of alphabetic scripts, one each for others (Chinese, Japanese)."""
-    wide = sum(1 for letter in text if ord(letter) >= 0x2E80)
-    return ceil((len(text) - wide) / 4) + wide
+    """Estimate tokens: one for four ASCII letters, one for three bytes of UTF-8 of others (a Chinese letter)."""
+    if text.isascii():
+        return ceil(len(text) / 4)
+    plain = len(text.encode("ascii", "ignore"))
+    others = len(text.encode("utf-8", "surrogatepass")) - plain
+    return ceil((3 * plain + 4 * others) / 12)
 
 
 def tokens_per_second(model: ModelProfile) -> float:
@@ -34,24 +40,28 @@ def tokens_per_second(model: ModelProfile) -> float:
     return 31.0 * 2.0 ** ((model.scores.get("speed", 5.0) - 4.0) / 2.0)
 
 
-def input_tokens(phase: PhaseProfile, phases: Sequence[PhaseProfile], task_tokens: int) -> int:
+def answer_tokens(phase: PhaseProfile, model: ModelProfile) -> int:
+    """Return the bound of one answer: the phase's, at most what the model writes and half of its window."""
+    return min(phase.max_output_tokens, model.max_output_tokens, model.context_tokens // 2)
+
+
+def input_tokens(
+    phase: PhaseProfile, agent: AgentTaskProfile, phases: Sequence[PhaseProfile], task_tokens: int
+) -> int:
     """Estimate the tokens that a phase is shown: its instructions, the task, and the outputs it reads."""
-    shown = sum(TYPICAL_SHARE * other.max_output_tokens for other in phases if other.name in phase.reads)
-    return INSTRUCTION_TOKENS + task_tokens + round(shown)
+    instructions = count_tokens(phase.prompt) + count_tokens(agent.guidance.get(phase.name, ""))
+    read = sum(TYPICAL_SHARE * other.max_output_tokens for other in phases if other.name in phase.reads)
+    return FRAME_TOKENS + instructions + task_tokens + round(read)
 
 
-def needed_tokens(phase: PhaseProfile, model: ModelProfile, phases: Sequence[PhaseProfile], task_tokens: int) -> int:
+def needed_tokens(phase: PhaseProfile, model: ModelProfile, shown: int) -> int:
     """Estimate the window that a phase needs in a model: what it is shown, and room for a whole answer."""
-    answer = min(phase.max_output_tokens, model.max_output_tokens)
-    return input_tokens(phase, phases, task_tokens) + answer
+    return ceil(SAFETY * shown) + answer_tokens(phase, model)
 
 
-def predict(
-    phase: PhaseProfile, model: ModelProfile, phases: Sequence[PhaseProfile], task_tokens: int
-) -> Prediction:
-    """Estimate one phase on one model."""
-    shown = input_tokens(phase, phases, task_tokens)
-    written = round(TYPICAL_SHARE * min(phase.max_output_tokens, model.max_output_tokens))
+def predict(phase: PhaseProfile, model: ModelProfile, shown: int) -> Prediction:
+    """Estimate one phase on one model. `shown` is what `input_tokens` says."""
+    written = round(TYPICAL_SHARE * answer_tokens(phase, model))
     price = model.price
     return Prediction(
         seconds=round(written / tokens_per_second(model), 2),

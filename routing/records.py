@@ -13,7 +13,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 StrategyType = Literal["multi_model", "single_model"]
 Complexity = Literal["low", "normal", "high"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from .records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Reading
@@ -32,6 +33,16 @@ class Case:
     weights: Mapping[str, float]
     preferred: Mapping[str, int]
     today: date
+
+    @cached_property
+    def total_weight(self) -> float:
+        """All weights together."""
+        return sum(self.weights.values())
+
+    @cached_property
+    def heaviest(self) -> tuple[str, ...]:
+        """The three skills that count most."""
+        return tuple(sorted(self.weights, key=lambda skill: (-self.weights[skill], skill))[:3])
 
 
 class Judgement(NamedTuple):
@@ -87,23 +98,22 @@ def _add(weights: dict[str, float], more: Mapping[str, float]) -> None:
 
 def skills(model: ModelProfile, case: Case) -> Judgement:
     """How good the model is at what the phase needs."""
-    total = sum(case.weights.values())
-    if not total:
+    if not case.total_weight:
         return Judgement(NEUTRAL / 10, "")
-    value = sum(weight * model.scores.get(skill, NEUTRAL) for skill, weight in case.weights.items()) / total / 10
-    heaviest = sorted(case.weights, key=lambda skill: (-case.weights[skill], skill))[:3]
-    return Judgement(value, ", ".join(f"{skill} {model.scores.get(skill, NEUTRAL):g}/10" for skill in heaviest))
+    has = model.scores.get
+    value = sum([weight * has(skill, NEUTRAL) for skill, weight in case.weights.items()]) / case.total_weight
+    return Judgement(value / 10, ", ".join([f"{skill} {has(skill, NEUTRAL):g}/10" for skill in case.heaviest]))
 
 
 def preference(model: ModelProfile, case: Case) -> Judgement:
     """Whether the agent's profile names the model, and how early.
 
-    It counts half where the result is not made: a specialist need not be the best judge of its own work.
+    It counts a quarter where the result is not made: a specialist need not be the best judge of its own work.
     """
     rank = case.preferred.get(model.key)
     if rank is None:
         return Judgement(0.0, "")
-    share = 1.0 if case.phase.produces else 0.5
+    share = 1.0 if case.phase.produces else 0.25
     return Judgement(share / (1 + rank / 2), f"preferred by {case.agent.agent_name} (no. {rank + 1})")
 
 
@@ -123,7 +133,7 @@ def future(model: ModelProfile, case: Case) -> Judgement:
 
 SCORERS: tuple[WeightedScorer, ...] = (
     WeightedScorer(name="skills", weight=1.0, score=skills),
-    WeightedScorer(name="preference", weight=0.12, score=preference),
+    WeightedScorer(name="preference", weight=0.25, score=preference),
     WeightedScorer(name="price", weight=0.06, score=price),
     WeightedScorer(name="future", weight=0.04, score=future),
 )
@@ -131,13 +141,20 @@ SCORERS: tuple[WeightedScorer, ...] = (
 
 def rate(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS) -> Candidate:
     """Return the model as a candidate: its score, the parts of it, and the reason in words."""
-    said = [(scorer, scorer.score(model, case)) for scorer in scorers]
-    total = sum(scorer.weight for scorer in scorers)
-    score = sum(scorer.weight * judgement.value for scorer, judgement in said) / total if total else 0.0
+    score, total = 0.0, 0.0
+    parts, reasons = {}, []
+    for scorer in scorers:
+        value, because = scorer.score(model, case)
+        value = min(max(value, 0.0), 1.0)  # a row or a scorer of a user's own may overshoot
+        score += scorer.weight * value
+        total += scorer.weight
+        parts[scorer.name] = round(value, 4)
+        if because:
+            reasons.append(because)
     return Candidate(
         model=model.name,
         provider=model.provider,
-        score=round(score, 4),
-        parts={scorer.name: round(judgement.value, 4) for scorer, judgement in said},
-        reason="; ".join(judgement.because for _, judgement in said if judgement.because),
+        score=round(score / total, 4) if total else 0.0,
+        parts=parts,
+        reason="; ".join(reasons),
     )

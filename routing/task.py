@@ -1,7 +1,7 @@
 """How a task is read: its complexity, its need for speed and for creativity, with the evidence.
 
 A task is scanned once into words, stops and data (what stands in quotes, code, paths, URLs and the like).
-Trait words come from `data/words.toml`, in the languages that the text seems to be written in. A word counts
+Trait words come from `data/words/`, in the languages that the text seems to be written in. A word counts
 unless it is negated, named ("a column named urgent"), conditional ("if it is urgent") or part of a set
 phrase ("complex number"). Length and structure speak for complexity besides, and explicit parameters win.
 """
@@ -93,7 +93,7 @@ def read_task(description: str, parameters: Mapping[str, Any] | None = None) -> 
     speed, why_speed = given.get("speed") or _level("speed", found)
     creativity, why_creativity = given.get("creativity") or _level("creativity", found)
     return {
-        "complexity": cast(Complexity, complexity),  # the three values come from words.toml, checked on load
+        "complexity": cast(Complexity, complexity),  # the three values come from data/words, checked on load
         "speed": cast(Level, speed),
         "creativity": cast(Level, creativity),
         "evidence": [*why, *why_speed, *why_creativity],
@@ -159,19 +159,17 @@ def _judge(scan: _Scan, index: int) -> Iterator[_Finding]:
         if aside:
             yield _Finding(sense, "normal", False, f"'{hit.text}' {aside}", hit.text)
         elif negator:
-            value = _turned(sense)
-            yield _Finding(
-                sense, value, value != "normal", f"'{hit.text}' is negated by '{negator}'", hit.text
-            )
+            value, why = _turned(sense), f"'{hit.text}' is negated by '{negator}'"
+            yield _Finding(sense, value, value != "normal", why, hit.text)
         else:
             yield _Finding(sense, sense.value, True, f"the word '{hit.text}'", hit.text)
 
 
 def _turned(sense: Sense) -> str:
     """Say what a negated trait word means: "not simple" is high, "not complex" low, the rest is cancelled."""
-    return (
-        {"low": "high", "high": "low"}.get(sense.value, "normal") if sense.trait == "complexity" else "normal"
-    )
+    if sense.trait != "complexity":
+        return "normal"
+    return {"low": "high", "high": "low"}.get(sense.value, "normal")
 
 
 def _set_aside(scan: _Scan, index: int) -> str | None:
@@ -315,11 +313,7 @@ def _items(part: list[Piece], lexicon: Lexicon) -> tuple[int, float]:
 
 def _complexity(found: Sequence[_Finding], signals: Sequence[_Signal]) -> tuple[str, list[Evidence]]:
     """Weigh words against structure; where they contradict each other, neither is taken alone."""
-    said = {
-        each.value
-        for each in found
-        if each.sense.role == "trait" and each.sense.trait == "complexity" and each.counts
-    }
+    said = {each.value for each in found if each.counts and each.sense[1:3] == ("trait", "complexity")}
     structure = "high" if sum(signal.points for signal in signals) >= HIGH_POINTS else "normal"
     evidence = _evidence("complexity", found)
     if structure == "high":

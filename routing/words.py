@@ -1,8 +1,23 @@
-"""How `data/words.toml` becomes a lexicon: the words of each language by which a task is read.
+"""How `data/words/` becomes a lexicon: the words of each language by which a task is read.
 
-Every entry is a word or a phrase; `{a,b}` in it stands for either, so that inflections stay on one line
-(`rápid{o,a,os,as}`). Case and accents do not matter. A Chinese or Japanese character counts as a word, and
-so does a run of katakana.
+One file a language; to add one, add a file. Every entry is a word or a phrase; `{a,b}` in it stands for
+either, so that inflections stay on one line (`rápid{o,a,os,as}`). Case and accents do not matter. A Chinese
+or Japanese character counts as a word, and so does a run of katakana. Keys of a language:
+
+    script              languages of one script compete for a text by their votes; `any` is always read
+    votes               frequent words that give the language away; one may speak for several languages
+    reach               words that may stand between a negator and what it negates (default 3)
+    complexity.low, complexity.high, speed.high, creativity.high    the trait words
+    hints               words of large systems: two of them make a task complex
+    set_phrases         phrases with a meaning of their own; trait words and negators inside do not count
+    negators(_after)    cancel, or turn round, the trait word that follows (precedes) them
+    names_before        make the word that follows them a name; names_after: the word that precedes them
+    kinds               make the word that follows them a name when it is capitalised ("class Fast")
+    conditions          trait words after them in their clause describe data ("if it is urgent, …")
+    breakers            end the reach of a negator; so do the
+    conjunctions        which also join the items of an enumeration
+
+`parameters.toml` holds the task parameters that set a trait: their names, and what their values mean.
 """
 
 from __future__ import annotations
@@ -112,24 +127,26 @@ def load_lexicon() -> Lexicon:
     """Read the packaged words once.
 
     Raises:
-        CatalogueError: every fault of the file, as `file: key: what is wrong`.
+        CatalogueError: every fault of the files, as `file: key: what is wrong`.
     """
-    path = Path(__file__).parent / "data" / "words.toml"
-    return build_lexicon(tomllib.loads(path.read_text(encoding="utf-8")), path.name)
+    files = sorted((Path(__file__).parent / "data" / "words").glob("*.toml"))
+    return build_lexicon({path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in files})
 
 
-def build_lexicon(tables: Mapping[str, Any], source: str) -> Lexicon:
-    """Make a lexicon of the tables of a words file; `source` names the file in errors.
+def build_lexicon(tables: Mapping[str, Any]) -> Lexicon:
+    """Make a lexicon of the tables of words files, by the files' names without their ending.
 
     Raises:
         CatalogueError: every fault, as `file: key: what is wrong`.
     """
     languages = {name: table for name, table in tables.items() if name != "parameters"}
     parameters = tables.get("parameters", {})
-    faults = [fault for name, table in languages.items() for fault in _language_faults(name, table)]
-    faults += _parameter_faults(parameters)
+    faults = [
+        f"words/{name}.toml: {fault}" for name in languages for fault in _language_faults(languages[name])
+    ]
+    faults += [f"words/parameters.toml: {fault}" for fault in _parameter_faults(parameters)]
     if faults:
-        raise CatalogueError(f"{source}: {fault}" for fault in faults)
+        raise CatalogueError(faults)
     return Lexicon(
         phrases=_by_first_word(languages),
         votes=_votes(languages),
@@ -180,21 +197,18 @@ def _by_first_word(languages: Mapping[str, Any]) -> dict[str, tuple[tuple[Phrase
     return {first: tuple(options) for first, options in grouped.items()}
 
 
-def _language_faults(name: str, table: object) -> Iterator[str]:
-    if not isinstance(table, dict):
-        yield f"{name}: a table of words was expected (got {table!r})"
-        return
+def _language_faults(table: Mapping[str, Any]) -> Iterator[str]:
     if table.get("script") not in SCRIPTS:
-        yield f"{name}.script: must be one of {', '.join(SCRIPTS)} (got {table.get('script')!r})"
+        yield f"script: must be one of {', '.join(SCRIPTS)} (got {table.get('script')!r})"
     if type(table.get("reach", 3)) is not int:
-        yield f"{name}.reach: must be a number of words (got {table['reach']!r})"
+        yield f"reach: must be a number of words (got {table['reach']!r})"
     for key, value in table.items():
         if key in TRAITS:
-            yield from _trait_faults(f"{name}.{key}", value, TRAITS[key])
+            yield from _trait_faults(key, value, TRAITS[key])
         elif key in ROLES or key == "votes":
-            yield from _list_faults(f"{name}.{key}", value)
+            yield from _list_faults(key, value)
         elif key not in ("script", "reach"):
-            yield f"{name}.{key}: unknown key"
+            yield f"{key}: unknown key"
 
 
 def _trait_faults(where: str, table: object, values: tuple[str, ...]) -> Iterator[str]:
@@ -221,14 +235,11 @@ def _list_faults(where: str, entries: object) -> Iterator[str]:
             yield f"{where}: an empty word (got {entry!r})"
 
 
-def _parameter_faults(parameters: object) -> Iterator[str]:
-    if not isinstance(parameters, dict):
-        yield f"parameters: a table was expected (got {parameters!r})"
-        return
+def _parameter_faults(parameters: Mapping[str, Any]) -> Iterator[str]:
     for trait, table in parameters.items():
         if trait not in TRAITS:
-            yield f"parameters.{trait}: unknown trait; allowed: {', '.join(TRAITS)}"
+            yield f"{trait}: unknown trait; allowed: {', '.join(TRAITS)}"
         elif not isinstance(table, dict) or "keys" not in table:
-            yield f"parameters.{trait}: a table with `keys` was expected (got {table!r})"
+            yield f"{trait}: a table with `keys` was expected (got {table!r})"
         else:
-            yield from _trait_faults(f"parameters.{trait}", table, ("keys", "normal", *TRAITS[trait]))
+            yield from _trait_faults(trait, table, ("keys", "normal", *TRAITS[trait]))

@@ -1,17 +1,17 @@
 """The command line. Whatever is slow to import is imported inside the command that needs it."""
 
+# Typer makes a command of a function's parameters: hence functions with more of them than five.
+
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .cli_models import models_app
-from .exits import AS_JSON, FAILED, NO_MODEL, SUCCESS, Commands
+from .exits import FAILED, NO_MODEL, SUCCESS, Commands
 from .inputs import check_output, check_providers, read_names, read_parameters, read_task, settings_with
 from .options import (
     Agent,
@@ -24,5 +24,289 @@ from .options import (
     Model,
     NoCache,
     Output,
-    ...
+    Param,
+    Params,
+    Phases,
+    Provider,
+    Quiet,
+    Strategy,
+    Strict,
+    Task,
+    Temperature,
+    Thread,
+    Timeout,
+    Verbose,
 )
+from .terminal import print_json, say, show_logs
+
+if TYPE_CHECKING:
+    from .routing.records import AgentTaskProfile
+
+DEFAULT_AGENT = "coding_agent"
+DEFAULT_ATTEMPTS = 4
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: rich would double the time that --help takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Run one task through several language models, each phase on the model that suits it best.",
+    epilog=(
+        "Exit codes: 0 success, 1 the run ended without success, 2 bad input or settings, 3 no usable model, "
+        "4 stopped by a budget, 75 interrupted and resumable."
+    ),
+)
+app.add_typer(models_app, name="models")
+
+
+def main() -> None:
+    """Run the command line, as the console script does."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    app(prog_name="ymera")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ymera {version('ymera')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ymera(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command()
+def run(
+    task: Task,
+    agent: Agent = DEFAULT_AGENT,
+    param: Param = None,
+    params: Params = None,
+    phases: Phases = None,
+    thread: Thread = None,
+    strategy: Strategy = None,
+    model: Model = None,
+    provider: Provider = None,
+    budget_usd: BudgetUsd = None,
+    budget_tokens: BudgetTokens = None,
+    budget_seconds: BudgetSeconds = None,
+    attempts: Attempts = DEFAULT_ATTEMPTS,
+    timeout: Timeout = None,
+    temperature: Temperature = 0.0,
+    strict: Strict = None,
+    no_cache: NoCache = False,
+    catalogue: CatalogueFile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Run a task: its answer, then who did what."""
+    show_logs(verbose)
+    check_output(output)
+    description, parameters = read_task(task), read_parameters(params, param or [])
+    settings = settings_with(catalogue)
+
+    from .executor import MultiModelExecutor
+    from .nodes.state import RunContext
+    from .running import Show, carry_out
+
+    executor = MultiModelExecutor(settings)
+    check_providers(provider or [], executor.matcher.catalogue.providers)
+    context = RunContext(
+        strategy=strategy,
+        model=model,
+        providers=provider or [],
+        attempts=attempts,
+        phase_timeout=timeout,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        budget_seconds=budget_seconds,
+        temperature=temperature,
+        strict=strict,
+    )
+    events = executor.stream(
+        agent,
+        description,
+        parameters,
+        read_names(phases),
+        context=context,
+        thread_id=thread,
+        use_cache=not no_cache,
+    )
+    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, timeout, temperature))
+    raise typer.Exit(carry_out(events, show, thread_id=thread, begun=False))
+
+
+def _again(catalogue: CatalogueFile, timeout: float | None, temperature: float) -> tuple[str, ...]:
+    """Return the options that a run needs again when it is resumed."""
+    given = {"--catalogue": catalogue, "--timeout": timeout, "--temperature": temperature or None}
+    return tuple(word for name, value in given.items() if value is not None for word in (name, str(value)))
+
+
+@app.command()
+def resume(
+    thread: Annotated[str, typer.Argument(help="Thread of the run, as the interrupted command named it.")],
+    timeout: Timeout = None,
+    temperature: Temperature = 0.0,
+    catalogue: CatalogueFile = None,
+    output: Output = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Go on with an interrupted run."""
+    show_logs(verbose)
+    check_output(output)
+    settings = settings_with(catalogue)
+
+    from .executor import MultiModelExecutor
+    from .nodes.state import RunContext
+    from .running import Show, carry_out
+
+    context = RunContext(phase_timeout=timeout, temperature=temperature)
+    events = MultiModelExecutor(settings).stream_resumed(thread, context)
+    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, timeout, temperature))
+    raise typer.Exit(carry_out(events, show, thread_id=thread, begun=True))
+
+
+@app.command()
+def match(
+    task: Task,
+    agent: Agent = DEFAULT_AGENT,
+    param: Param = None,
+    params: Params = None,
+    phases: Phases = None,
+    strategy: Strategy = None,
+    model: Model = None,
+    provider: Provider = None,
+    budget_usd: BudgetUsd = None,
+    attempts: Attempts = DEFAULT_ATTEMPTS,
+    strict: Strict = None,
+    catalogue: CatalogueFile = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Show who would do a task, and why."""
+    show_logs(verbose)
+    from .nodes.matching import AgentModelMatcher
+    from .routing.matcher import TaskRequest
+
+    matcher = AgentModelMatcher(settings_with(catalogue))
+    check_providers(provider or [], matcher.catalogue.providers)
+    wishes = replace(
+        matcher.wishes,
+        strategy=strategy or matcher.wishes.strategy,
+        model=model,
+        providers=tuple(provider or []),
+        usd=budget_usd,
+        attempts=attempts,
+        strict=matcher.wishes.strict if strict is None else strict,
+    )
+    request = TaskRequest(
+        agent_name=agent,
+        description=read_task(task),
+        parameters=read_parameters(params, param or []),
+        phases=read_names(phases),
+    )
+    plan = matcher.strategy(request, wishes)
+    if as_json:
+        print_json(plan)
+    else:
+        from .report import strategy_view, put
+
+        put(strategy_view(plan, every=verbose > 0))
+    for warning in plan["warnings"]:
+        say(f"warning: {warning}")
+    unmanned = [
+        phase["phase"] for phase in plan["phases"] if phase["critical"] and phase["primary_model"] is None
+    ]
+    if unmanned:
+        say(f"No usable model for {', '.join(unmanned)}. `ymera models` says what it takes to use each.")
+    raise typer.Exit(NO_MODEL if unmanned else SUCCESS)
+
+
+@app.command()
+def agents(catalogue: CatalogueFile = None, as_json: AsJson = False) -> None:
+    """List the agents with their phases."""
+    show_logs(0)
+    from .nodes.matching import load_catalogue
+
+    listed = [_agent(profile) for profile in load_catalogue(settings_with(catalogue)).agents.values()]
+    if as_json:
+        print_json(listed)
+    else:
+        from .report import agents_view, put
+
+        put(agents_view(listed))
+
+
+def _agent(profile: AgentTaskProfile) -> dict[str, Any]:
+    return {
+        "agent_name": profile.agent_name,
+        "task_type": profile.task_type,
+        "description": profile.description,
+        "phases": [str(phase) for phase in profile.phases_needed],
+        "preferred_models": list(profile.preferred_models),
+        "can_use_multiple_models": profile.can_use_multiple_models,
+        "requirements": dict(profile.requirements),
+        "checks": list(profile.checks),
+    }
+
+
+@app.command()
+def graph(
+    agent: Agent = DEFAULT_AGENT,
+    phases: Phases = None,
+    xray: Annotated[bool, typer.Option("--xray", help="Show what is inside each node.")] = False,
+    catalogue: CatalogueFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw an agent's workflow (Mermaid)."""
+    show_logs(0)
+    settings = settings_with(catalogue)
+
+    from .graphs.workflow import PLAIN, build
+    from .nodes.services import make_services
+    from .routing.layout import arrange
+    from .routing.matcher import find_agent, find_phases
+
+    services = make_services(settings)
+    known = services.matcher.catalogue
+    profile, _ = find_agent(agent, known, strict=True)
+    found = find_phases(read_names(phases), profile, known)
+    layout, _ = arrange(found, profile, PLAIN, parallel=settings.max_parallel_phases)
+    drawing = build(layout, services, agent).compile(name=agent).get_graph(xray=xray).draw_mermaid()
+    if as_json:
+        print_json(
+            {"agent": profile.agent_name, "phases": [phase.name for phase in found], "mermaid": drawing}
+        )
+    else:
+        typer.echo(drawing)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check keys, settings, models and files."""
+    show_logs(0)
+    from .doctor import examine
+
+    findings = examine()
+    if as_json:
+        print_json(
+            {"ok": all(f.ok is not False for f in findings), "findings": [asdict(f) for f in findings]}
+        )
+    else:
+        from .report import findings_view, put
+
+        put(findings_view(findings))
+    raise typer.Exit(SUCCESS if all(finding.ok is not False for finding in findings) else FAILED)

@@ -39,7 +39,7 @@ from .routing.records import Attempt, Strategy, is_json
 class ProgressEvent(TypedDict, total=False):
     """What happens in a run, as it happens.
 
-    `planned` carries `strategy`; `download` the embedded model's `model`, `done_bytes`, `total_bytes`;
+    `planned` carries `strategy` and `thread_id`; `download` the embedded model's `model`, `done_bytes`, `total_bytes`;
     `attempt_started` carries `phase`, `attempt_id`, `model`, `provider`, `reason`, `fallback` (0: first choice);
     `token` carries `phase`, `attempt_id` and `text` (drop what a failed attempt streamed);
     `attempt_ended` carries `attempt`; `finished` carries `result`.
@@ -47,6 +47,7 @@ class ProgressEvent(TypedDict, total=False):
 
     event: Literal["planned", "download", "attempt_started", "token", "attempt_ended", "finished"]
     strategy: Strategy
+    thread_id: str
     phase: str
     attempt_id: str
     model: str
@@ -204,7 +205,8 @@ class MultiModelExecutor:
             if not state.get("plan") or not state.get("layout"):
                 raise ResumeError(f"No run to resume on thread {thread_id!r} in {self.settings.checkpoints}.")
             layout = tuple(tuple(group) for group in state["layout"])
-            events = self._go(saver, layout, thread_id, None, context or RunContext(), tokens=True)
+            config = _config(thread_id, state["plan"])
+            events = self._go(saver, layout, config, None, context or RunContext(), tokens=True)
             async with aclosing(events):
                 async for event in events:
                     yield event
@@ -232,7 +234,8 @@ class MultiModelExecutor:
             return
         async with open_checkpoints(self.settings.checkpoints) as saver:
             start = await self._start(run, saver)
-            events = self._go(saver, run.layout, run.thread_id, start, run.context, tokens=tokens)
+            config = _config(run.thread_id, run.plan)
+            events = self._go(saver, run.layout, config, start, run.context, tokens=tokens)
             async with aclosing(events):
                 async for event in events:
                     if event["event"] == "finished" and event["result"].success and run.writes_cache:
@@ -254,7 +257,7 @@ class MultiModelExecutor:
         self,
         saver: BaseCheckpointSaver[str],
         layout: Layout,
-        thread_id: str,
+        config: RunnableConfig,
         start: RunInput | None,
         context: RunContext,
         *,
@@ -262,14 +265,14 @@ class MultiModelExecutor:
     ) -> AsyncIterator[ProgressEvent]:
         """Run the graph and yield its events, the result last."""
         graph = build(layout, self.services).compile(checkpointer=saver, name="ymera")
-        config, clock = _config(thread_id), time.perf_counter()
+        thread_id, clock = config["configurable"]["thread_id"], time.perf_counter()
         modes: list[StreamMode] = ["custom", "messages"] if tokens else ["custom"]
         parts = graph.astream(start, config, context=context, stream_mode=modes, subgraphs=True, durability="async")
         async with aclosing(parts) as stream:  # type: ignore[type-var]  # declared as an iterator, is a generator
             async for _, mode, part in stream:
                 event = _token(*part) if mode == "messages" else part
                 if event is not None:
-                    yield event
+                    yield {**event, "thread_id": thread_id} if event["event"] == "planned" else event
         state = State(**(await graph.aget_state(config)).values)
         result = result_of(state, thread_id=thread_id, seconds=time.perf_counter() - clock)
         yield ProgressEvent(event="finished", result=result)
@@ -308,8 +311,10 @@ def _check_models(plan: Strategy) -> None:
             )
 
 
-def _config(thread_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread_id}, "run_name": "ymera", "metadata": {"ymera_thread": thread_id}}
+def _config(thread_id: str, plan: Strategy | None = None) -> RunnableConfig:
+    """Return the config of a thread; of a run, what its trace says at the root (the thread is there by itself)."""
+    said = {"agent": plan["agent_name"], "strategy": plan["strategy_type"]} if plan else {}
+    return {"configurable": {"thread_id": thread_id}, "run_name": "ymera", "metadata": said}
 
 
 async def _look(graph: StateGraph[Any, Any, Any, Any], saver: BaseCheckpointSaver[str], thread_id: str) -> tuple[State, bool]:

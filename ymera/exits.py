@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
@@ -11,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from .routing.errors import InputError, NoUsableModelError, ResumeError, WeightsError, YmeraError
-from .terminal import say
+from .terminal import print_json, say
 
 SUCCESS = 0
 FAILED = 1
@@ -67,5 +66,5 @@ def _flushed(invoke: Any, ctx: Any) -> Any:
 def _end(ctx: Any, message: str, code: int) -> None:
     say(message)
     if ctx.meta.get(AS_JSON):
-        typer.echo(json.dumps({"success": False, "error": message, "exit_code": code}, ensure_ascii=False))
+        print_json({"success": False, "error": message, "exit_code": code})
     raise typer.Exit(code)

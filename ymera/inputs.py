@@ -26,7 +26,7 @@ def read_task(text: str) -> str:
             return sys.stdin.buffer.read().decode("utf-8")
         text.encode("utf-8")  # bytes of an argument that are not UTF-8 arrive as lone surrogates
     except UnicodeError as error:
-        raise InputError(f"The task is not UTF-8 text: {error}. Save it as UTF-8, or paste it anew.") from None
+        raise InputError(f"The task is not UTF-8 text: {error}. Save it as UTF-8.") from None
     return text
 
 
@@ -43,7 +43,7 @@ def read_parameters(document: str | None, pairs: Sequence[str]) -> dict[str, Any
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or not name:
-            raise InputError(f"The parameter {pair!r} is not NAME=VALUE. Write, say, --param language=python.")
+            raise InputError(f"The parameter {pair!r} is not NAME=VALUE. Write, say, -p language=python.")
         parameters[name] = _value(value)
     return parameters
 
@@ -71,7 +71,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The parameters' file cannot be read: {error}. Give --params @FILE a JSON file.") from None
+        raise InputError(
+            f"The parameters' file cannot be read: {error}. Give --params @FILE a JSON file."
+        ) from None
 
 
 def _value(text: str) -> Any:
@@ -127,4 +129,4 @@ def check_output(path: Path | None) -> None:
     if path is None:
         return
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"The answer cannot be written to {str(path)!r}: name a file in a folder that exists.")
+        raise InputError(f"The answer cannot go to {str(path)!r}: name a file in a folder that exists.")

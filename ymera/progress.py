@@ -205,8 +205,9 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _bar(model: str, done: int, total: int) -> RenderableType:
     line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(total, 1), completed=done, width=30)
     told = f"{done / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB"
-    line.add_row(Text(harmless(f"fetching {model}")), ProgressBar(total=max(total, 1), completed=done, width=30), told)
+    line.add_row(Text(harmless(f"fetching {model}")), bar, told)
     return line
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -22,8 +23,13 @@ from .results import MultiModelResult, PhaseResult
 from .routing.records import Attempt, Candidate, PhasePlan, Prediction, Reading, Rejected, Strategy, Verdict
 from .terminal import harmless
 
+if TYPE_CHECKING:
+    from .doctor import Finding
+
 FREE_PROVIDERS = frozenset({"embedded"})
 """Providers whose models run on the caller's own machine: a cost of 0 is really none."""
+ROOMY = 100
+"""Columns from which on a reason has room beside the other cells."""
 PLAIN_WIDTH = 110
 """Columns of a table that does not go to a terminal."""
 MARKDOWN = re.compile(r"^(#{1,6} |[-*+] |\d+\. |> )|\*\*\S", re.MULTILINE)
@@ -38,8 +44,19 @@ class Spent:
     at_home: bool
 
 
+def put(view: RenderableType) -> None:
+    """Print a view on the standard output, without blanks at the line ends where it is no terminal."""
+    out = console()
+    if out.is_terminal:
+        out.print(view)
+        return
+    with out.capture() as caught:
+        out.print(view)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return a console on one of the standard streams; away from a terminal it is plain and of fixed width."""
+    """Return a console on a standard stream; away from a terminal it is plain and of fixed width."""
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = PLAIN_WIDTH
@@ -57,7 +74,7 @@ def spent(attempts: Iterable[Attempt]) -> Spent:
 
 
 def cost_text(cost: Spent) -> str:
-    """Return a cost in words: `$0.0012`, `free`, `≥ $0.0012` for a lower bound, `unknown` for no price at all."""
+    """Return a cost in words: `$0.0012`, `free`, `≥ $0.0012` (a lower bound), `unknown` (no price at all)."""
     if cost.unpriced:
         return f"≥ {dollars(cost.usd)}" if cost.usd else "unknown"
     return "free" if cost.at_home and not cost.usd else dollars(cost.usd)
@@ -92,16 +109,21 @@ def answer_view(text: str) -> RenderableType:
 # --- a run -----------------------------------------------------------------------------------------------
 
 
-def result_view(result: MultiModelResult) -> RenderableType:
-    """Return what was done: phase, model, provider, seconds, tokens, cost and reason, and the sums below."""
+def result_view(result: MultiModelResult, *, width: int) -> RenderableType:
+    """Return what was done: phase, model, provider, seconds, tokens, cost and reason, and the sums below.
+
+    Where fewer than `ROOMY` columns are there, the reasons stand below the table instead of in it.
+    """
+    rows = [_result_row(result, name) for name in _names(result)]
+    reasons = [] if width >= ROOMY else [_cell(f"{row[0]}: {row[-1]}") for row in rows]
     table = _table("phase", "model", "provider")
     for heading in ("seconds", "tokens", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("reason", overflow="fold", ratio=1)
-    by_phase = {phase.phase: phase for phase in result.phase_results}
-    for name in _names(result):
-        table.add_row(*_phase_row(by_phase[name]) if name in by_phase else _skipped_row(result, name))
-    return Group(table, Text(_summary(result)))
+    if not reasons:
+        table.add_column("reason", overflow="fold", ratio=1)
+    for row in rows:
+        table.add_row(*map(_cell, row[: len(table.columns)]))
+    return Group(table, *reasons, _cell(_summary(result)))
 
 
 def _names(result: MultiModelResult) -> list[str]:
@@ -111,18 +133,19 @@ def _names(result: MultiModelResult) -> list[str]:
     return [name for name in planned if name in told] + sorted(told - set(planned))
 
 
-def _phase_row(phase: PhaseResult) -> list[Text]:
-    cells = [phase.phase, phase.model_used, phase.provider_used, f"{phase.execution_time:.1f}"]
-    return [_cell(t) for t in (*cells, str(phase.tokens_used), cost_text(spent(phase.attempts)), _why(phase))]
-
-
-def _skipped_row(result: MultiModelResult, name: str) -> list[Text]:
-    return [_cell(text) for text in (name, "–", "–", "–", "–", "–", result.skipped_phases[name])]
+def _result_row(result: MultiModelResult, name: str) -> list[str]:
+    phase = next((phase for phase in result.phase_results if phase.phase == name), None)
+    if phase is None:
+        return [name, *["–"] * 5, result.skipped_phases[name]]
+    took = [f"{phase.execution_time:.1f}", str(phase.tokens_used), cost_text(spent(phase.attempts))]
+    return [name, phase.model_used, phase.provider_used, *took, _why(phase)]
 
 
 def _why(phase: PhaseResult) -> str:
     """Return why this model answered, or why none did, and what a judging phase found."""
-    why = [phase.reason] if phase.success else [f"failed: {fault_text(attempt)}" for attempt in phase.attempts]
+    why = (
+        [phase.reason] if phase.success else [f"failed: {fault_text(attempt)}" for attempt in phase.attempts]
+    )
     return "\n".join([*why, *verdict_lines(phase.verdict)])
 
 
@@ -165,26 +188,26 @@ def _summary(result: MultiModelResult) -> str:
 def strategy_view(plan: Strategy, *, every: bool) -> RenderableType:
     """Return a plan: the strategy and why, how the task was read, who takes each phase, who does not.
 
-    Args:
-        every: list each rejected model instead of the reasons with their numbers.
+    `every` lists each rejected model of each phase instead of the reasons with some of the names.
     """
     table = _table("phase", "model", "provider")
     table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("reason", overflow="fold", ratio=2)
-    table.add_column("fallbacks", overflow="fold", ratio=1)
+    table.add_column("reason", overflow="fold", ratio=1, min_width=30)
     for phase in plan["phases"]:
         table.add_row(*_plan_row(phase))
     head = f"{plan['strategy_type']} for {plan['agent_name']}: {plan['reason']}"
     rejected = _every_rejected(plan) if every else _rejected_by_reason(plan)
-    parts = [head, *_reading_lines(plan["reading"]), table, *rejected, prediction_text(plan["predicted"])]
+    parts: list[str | Table] = [head, *_reading_lines(plan["reading"]), table, *rejected]
+    parts.append(prediction_text(plan["predicted"]))
     return Group(*(_cell(part) if isinstance(part, str) else part for part in parts))
 
 
 def _plan_row(plan: PhasePlan) -> list[Text]:
     first = plan["primary_model"]
     names = (first["model"], first["provider"], f"{first['score']:.2f}") if first else ("none", "–", "–")
-    fallbacks = "\n".join(_key(candidate) for candidate in plan["fallback_models"]) or "none"
-    return [_cell(text) for text in (plan["phase"], *names, plan["reason"], fallbacks)]
+    fallbacks = ", ".join(_key(candidate) for candidate in plan["fallback_models"])
+    why = plan["reason"] + (f"\nfallbacks: {fallbacks}" if fallbacks else "")
+    return [_cell(text) for text in (plan["phase"], *names, why)]
 
 
 def _key(model: Candidate | Rejected) -> str:
@@ -192,30 +215,26 @@ def _key(model: Candidate | Rejected) -> str:
 
 
 def _reading_lines(reading: Reading) -> list[str]:
-    levels = f"complexity {reading['complexity']}, speed {reading['speed']}, creativity {reading['creativity']}"
+    levels = (
+        f"complexity {reading['complexity']}, speed {reading['speed']}, creativity {reading['creativity']}"
+    )
     evidence = [f"  {e['trait']} {e['value']}: {e['because']}" for e in reading["evidence"]]
     return [f"Task read as: {levels}", *evidence]
 
 
 def _rejected_by_reason(plan: Strategy) -> list[str]:
-    """Return each reason once, with the number of models that it keeps out."""
-    models: dict[str, set[str]] = {}
-    for rejected in _rejections(plan):
-        models.setdefault(rejected["reason"], set()).add(_key(rejected))
+    """Return each reason that keeps models out of the whole run, with some of their names."""
+    kept_out = [{(_key(r), r["reason"]) for r in phase["rejected"]} for phase in plan["phases"]]
+    models: dict[str, list[str]] = {}
+    for key, reason in sorted(set.intersection(*kept_out)):
+        models.setdefault(reason, []).append(key)
     if not models:
         return []
-    lines = [f"  {_few(sorted(keys))}: {reason}" for reason, keys in models.items()]
-    return ["Not used (all of them with -v):", *lines]
+    return ["Not used (-v: in each phase):", *(f"  {_few(keys)}: {why}" for why, keys in models.items())]
 
 
 def _few(keys: Sequence[str]) -> str:
     return ", ".join(keys) if len(keys) <= 2 else f"{keys[0]} and {len(keys) - 1} more"
-
-
-def _rejections(plan: Strategy) -> list[Rejected]:
-    """Return who is kept out of every phase in which it could stand, not who is merely outranked in one."""
-    planned = {_key(c) for p in plan["phases"] for c in (p["primary_model"], *p["fallback_models"]) if c}
-    return [r for phase in plan["phases"] for r in phase["rejected"] if _key(r) not in planned]
 
 
 def _every_rejected(plan: Strategy) -> list[str]:
@@ -230,26 +249,25 @@ def prediction_text(predicted: Prediction) -> str:
     """Say what a run is likely to take."""
     usd = predicted["cost_usd"]
     tokens = predicted["input_tokens"] + predicted["output_tokens"]
-    return f"Predicted: {predicted['seconds']:.0f} s, {tokens} tokens, {'cost unknown' if usd is None else dollars(usd)}"
+    cost = "cost unknown" if usd is None else dollars(usd)
+    return f"Predicted: {predicted['seconds']:.0f} s, {tokens} tokens, {cost}"
 
 
 # --- lists -----------------------------------------------------------------------------------------------
 
 
 def models_view(models: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Return the catalogue's models, one a line, with what it takes to use each."""
-    table = _table("model", "provider", "status")
-    table.add_column("usable", overflow="fold", ratio=1)
+    """Return the catalogue's models, one a line, with what keeps each from being used."""
+    table = _table("model", "provider")
     table.add_column("context", justify="right", no_wrap=True)
-    table.add_column("USD per Mtok", justify="right", no_wrap=True)
-    table.add_column("successor", overflow="fold", ratio=1)
+    table.add_column("$/Mtok", justify="right", no_wrap=True)
+    table.add_column("usable", overflow="fold", ratio=1, min_width=30)
     for model in models:
         price = model["usd_per_mtok"]
         paid = f"{price['input']:g} / {price['output']:g}" if price else "unknown"
-        status = f"{model['status']} {model['retires_on'] or ''}".strip()
-        usable = "yes" if model["available"] else f"no: {model['unavailable_because']}"
-        context = f"{model['context_tokens']}"
-        cells = (model["model"], model["provider"], status, usable, context, paid, model["successor"] or "–")
+        ends = f"; retires on {model['retires_on']}" if model["retires_on"] else ""
+        usable = f"yes{ends}" if model["available"] else f"no: {model['unavailable_because']}"
+        cells = (model["model"], model["provider"], str(model["context_tokens"]), paid, usable)
         table.add_row(*map(_cell, cells))
     return table
 
@@ -262,6 +280,17 @@ def agents_view(agents: Sequence[Mapping[str, Any]]) -> RenderableType:
     for agent in agents:
         row = (agent["agent_name"], agent["task_type"], " → ".join(agent["phases"]))
         table.add_row(*map(_cell, (*row, ", ".join(agent["preferred_models"]))))
+    return table
+
+
+def findings_view(findings: Sequence[Finding]) -> RenderableType:
+    """Return what `ymera doctor` found."""
+    table = _table("", "area", "name")
+    table.add_column("found", overflow="fold", ratio=1, min_width=40)
+    for finding in findings:
+        mark = "·" if finding.ok is None else "ok" if finding.ok else "BAD"
+        found = finding.detail + (f"\n→ {finding.mend}" if finding.mend else "")
+        table.add_row(*map(_cell, (mark, finding.area, finding.name, found)))
     return table
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .routing.flow import answer_of, attempts_of, failure, over_budget, skip_reason, status
+from .routing.flow import answer_of, attempts_of, failure, over_budget, ranking, skip_reason, status
 from .routing.records import Attempt, RunView, Strategy, Verdict
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _phase(run: RunView, state: State, name: str) -> PhaseResult:
     shown = answer or attempts[-1]
     fault = shown["fault"]
     plan = next(plan for plan in run["plan"]["phases"] if plan["phase"] == name)
-    chosen = [c for c in (plan["primary_model"], *plan["fallback_models"]) if c and c["model"] == shown["model"]]
+    called = (shown["provider"], shown["model"])
+    chosen = [c for c in ranking(plan) if (c["provider"], c["model"]) == called]
     return PhaseResult(
         phase=name,
         model_used=_name(shown),

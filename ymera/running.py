@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 import signal
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +18,9 @@ import typer
 
 from .exits import FAILED, OUT_OF_BUDGET, SUCCESS, Interrupted
 from .progress import Progress, progress_on
-from .report import answer_view, console, result_view
+from .report import answer_view, console, put, result_view
 from .routing.errors import InputError
-from .terminal import say
+from .terminal import print_json, say
 
 if TYPE_CHECKING:
     from .executor import ProgressEvent
@@ -54,19 +53,20 @@ class _Watch:
     begun: bool = False
     again: tuple[str, ...] = ()
 
-    async def follow(self, events: AsyncGenerator[ProgressEvent, None]) -> MultiModelResult:
+    async def follow(self, events: AsyncIterator[ProgressEvent]) -> MultiModelResult:
         """Show the events and return the result, which the last of them carries."""
         last: ProgressEvent = {}
         task = asyncio.current_task()
         with _signals_cancel(task), self.progress as progress:
-            async with aclosing(events) as stream:
+            async with aclosing(events) as stream:  # type: ignore[type-var]  # an iterator that is a generator
                 async for last in stream:
                     self._note(last)
                     progress.tell(last)
         return last["result"]
 
     def _note(self, event: ProgressEvent) -> None:
-        self.thread_id = event.get("thread_id", self.thread_id)
+        if event["event"] == "planned":
+            self.thread_id = event["thread_id"]
         # Only the step behind the plan proves that the plan is kept.
         self.begun = self.begun or event["event"] == "attempt_started"
 
@@ -78,12 +78,10 @@ class _Watch:
         return f"Interrupted. Resume with: {shlex.join(['ymera', 'resume', self.thread_id, *self.again])}"
 
 
-def carry_out(events: AsyncGenerator[ProgressEvent, None], show: Show, *, thread_id: str | None, begun: bool) -> int:
+def carry_out(events: AsyncIterator[ProgressEvent], show: Show, *, thread_id: str | None, begun: bool) -> int:
     """Carry out a run, show it, and return the exit code.
 
-    Args:
-        thread_id: the run's thread where the caller named it.
-        begun: the thread holds a run that can be resumed already.
+    `thread_id` is the run's thread where the caller named it; `begun` says that it holds a run already.
 
     Raises:
         Interrupted: by SIGINT or SIGTERM; a second one ends the process at once.
@@ -99,7 +97,8 @@ def carry_out(events: AsyncGenerator[ProgressEvent, None], show: Show, *, thread
         raise Interrupted(watch.interruption) from None
     except sqlite3.Error as error:
         raise InputError(
-            f"The checkpoint file cannot be used: {error}. Move it away, or name another with YMERA_CHECKPOINTS."
+            f"The checkpoint file cannot be used: {error}. "
+            "Move it away, or name another with YMERA_CHECKPOINTS."
         ) from error
     return _tell(result, show)
 
@@ -129,7 +128,7 @@ def _signals_cancel(task: asyncio.Task[Any] | None) -> Iterator[None]:
 def _tell(result: MultiModelResult, show: Show) -> int:
     written = _write_answer(result, show.output)
     if show.as_json:
-        typer.echo(json.dumps(asdict(result), ensure_ascii=False, indent=2))
+        print_json(asdict(result))
     else:
         _print(result, show, answer=not written)
     return _judge(result)
@@ -149,16 +148,14 @@ def _write_answer(result: MultiModelResult, output: Path | None) -> bool:
 
 
 def _print(result: MultiModelResult, show: Show, *, answer: bool) -> None:
-    out = console()
     if answer and result.final_result is not None:
         text = str(result.final_result)
-        if out.is_terminal:
-            out.print(answer_view(text))
+        if console().is_terminal:
+            put(answer_view(text))
         else:
             typer.echo(text)
     if not show.quiet:
-        out.print()
-        out.print(result_view(result))
+        put(result_view(result, width=console().width))
 
 
 def _judge(result: MultiModelResult) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -18,6 +19,11 @@ def say(message: str) -> None:
     """Write a line to the standard error."""
     sys.stderr.write(harmless(message) + "\n")
     sys.stderr.flush()
+
+
+def print_json(value: object) -> None:
+    """Write one JSON document to the standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 class _Lines(logging.Handler):

@@ -24,6 +24,8 @@ from typing import Any, Literal, Self
 from .dialects import DIALECTS, Answer, Dialect, sse
 from .refusals import Refusal, refusal_of
 
+__all__ = ["Answer", "Fault", "FaultName", "FaultyServer", "Reply", "Request"]
+
 FaultName = Literal[
     "400", "401", "402", "403", "404", "408", "413", "422", "429", "500", "502", "503", "504", "529",
     "context", "filter", "quota",

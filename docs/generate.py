@@ -1,0 +1,291 @@
+"""The generated parts of README.md and docs/: cog asks this module for them (`poe docs` writes them anew).
+
+    python -m docs.generate first-run
+
+runs the README's first command on the embedded models and keeps what it prints in docs/first_run.txt.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import ymera
+from ymera.graphs.workflow import agent_layout, build
+from ymera.nodes.matching import AgentModelMatcher
+from ymera.nodes.services import make_services
+from ymera.nodes.settings import Settings
+from ymera.nodes.state import RunContext
+from ymera.nodes.validators import VALIDATORS
+from ymera.routing.catalogue import builtin_catalogue
+from ymera.routing.faults import TABLE
+from ymera.routing.records import ModelProfile
+from ymera.routing.scoring import SCORERS
+
+from .blocks import blocks_of
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+FIRST_RUN = ROOT / "docs" / "first_run.txt"
+THEN = {
+    "next": "the next candidate",
+    "drop_provider": "the next candidate of another provider; this one is left out for the rest of the run",
+    "stop": "the phase ends",
+}
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table, with an end of line."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+def first_sentence(thing: object) -> str:
+    """Return the first line of a docstring, without its stop."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0].rstrip(".")
+
+
+# --- settings --------------------------------------------------------------------------------------------
+
+
+def settings_table() -> str:
+    """Return every setting: variable, default, what is allowed, what it does."""
+    rows = (
+        (f"`{name.upper()}`", _default(name, field), _allowed(field), field.description or "")
+        for name, field in Settings.model_fields.items()
+    )
+    return table(("variable", "default", "allowed", "what it does"), rows)
+
+
+def context_table() -> str:
+    """Return every field of RunContext: name, default, what is allowed, what it does."""
+    rows = (
+        (f"`{name}`", _default(name, field), _allowed(field), field.description or "")
+        for name, field in RunContext.model_fields.items()
+    )
+    return table(("field", "default", "allowed", "what it does"), rows)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if name in ("ymera_data_dir", "ymera_cache_dir"):
+        return "a folder of the user's, as the system has it"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return "none" if value in (None, "", [], {}) else f"`{value}`"
+
+
+def _allowed(field: FieldInfo) -> str:
+    kind = next((arg for arg in get_args(field.annotation) if arg is not NoneType), field.annotation)
+    if get_origin(field.annotation) is Literal:
+        kind = field.annotation
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{word}`" for word in get_args(kind))
+    words = {bool: "`true`, `false`", int: "whole number", float: "number", Path: "path", str: "text"}
+    if get_origin(field.annotation) in (list, dict):
+        return {list: "list", dict: "JSON object"}[get_origin(field.annotation)]
+    return " ".join([words[kind], *_bounds(field)]) if kind in words else str(kind)
+
+
+def _bounds(field: FieldInfo) -> list[str]:
+    said = []
+    for bound in field.metadata:
+        match bound:
+            case annotated_types.Ge(ge=low):
+                said.append(f"≥ {low}")
+            case annotated_types.Gt(gt=low):
+                said.append(f"> {low}")
+            case annotated_types.Le(le=high):
+                said.append(f"≤ {high}")
+    return [", ".join(said)] if said else []
+
+
+def providers_table() -> str:
+    """Return every provider: its key variables, the variable for its address, the package it needs."""
+    rows = []
+    for provider in builtin_catalogue().providers.values():
+        keys = " and ".join(f"`{name}`" for name in provider.variables) or "none"
+        ended = f" (API ended on {provider.retired_on})" if provider.retired_on else ""
+        address = "–" if provider.name == "embedded" else f"`YMERA_{provider.name.upper()}_BASE_URL`"
+        rows.append((f"{provider.title}{ended}", f"`{provider.name}`", keys, address, f"`{provider.package}`"))
+    return table(("provider", "name", "key", "another address", "package"), rows)
+
+
+# --- the catalogue ---------------------------------------------------------------------------------------
+
+
+def models_table() -> str:
+    """Return every model: window, price, status, and what follows it."""
+    rows = (
+        (f"`{m.name}`", m.provider, f"{m.context_tokens}", _price(m), _status(m), f"`{m.successor}`" if m.successor else "–")
+        for m in builtin_catalogue().models.values()
+    )
+    return table(("model", "provider", "window, tokens", "USD per million tokens, in / out", "status", "successor"), rows)
+
+
+def _price(model: ModelProfile) -> str:
+    price = model.price
+    if price is None:
+        return "unknown"
+    return "free" if price.input == price.output == 0 else f"{price.input:g} / {price.output:g}"
+
+
+def _status(model: ModelProfile) -> str:
+    return f"{model.status}, last day before {model.retires_on}" if model.retires_on else model.status
+
+
+def agents_table() -> str:
+    """Return every agent: what it does, its phases, the models it prefers, its checks."""
+    rows = (
+        (
+            f"`{agent.agent_name}`",
+            agent.description,
+            " → ".join(agent.phases_needed),
+            ", ".join(f"`{name}`" for name in agent.preferred_models),
+            ", ".join(agent.checks),
+        )
+        for agent in builtin_catalogue().agents.values()
+    )
+    return table(("agent", "what it does", "phases", "preferred models", "checks"), rows)
+
+
+def phases_table() -> str:
+    """Return every phase: what it does, what it reads, whether it is critical, the skills it asks for."""
+    rows = (
+        (
+            f"`{phase.name}`",
+            phase.description,
+            ", ".join(phase.reads) or "the task alone",
+            "the run stops" if phase.critical else "the run goes on",
+            _weights(phase.skills),
+            f"{phase.max_output_tokens}",
+        )
+        for phase in builtin_catalogue().phases.values()
+    )
+    headings = ("phase", "what happens", "is shown", "without an answer", "skills, weight", "answer, tokens at most")
+    return table(headings, rows)
+
+
+def _weights(skills: Mapping[str, float]) -> str:
+    return ", ".join(f"{skill} {weight:g}" for skill, weight in skills.items())
+
+
+def scorers_table() -> str:
+    """Return every scorer: its weight in the mean, and what it judges."""
+    rows = ((f"`{s.name}`", f"{s.weight:g}", first_sentence(s.score)) for s in SCORERS)
+    return table(("scorer", "weight", "what it judges"), rows)
+
+
+def validators_table() -> str:
+    """Return every deterministic check."""
+    rows = ((f"`{name}`", first_sentence(validator)) for name, validator in VALIDATORS.items())
+    return table(("check", "what it does"), rows)
+
+
+def faults_table() -> str:
+    """Return every kind of fault: what it means, what follows, what a person can do."""
+    rows = (
+        (f"`{kind}`", profile.title, THEN[profile.then], _mend(profile.mend)) for kind, profile in TABLE.kinds.items()
+    )
+    return table(("fault", "what it means", "what follows", "what you can do"), rows)
+
+
+def _mend(text: str) -> str:
+    return text.format(provider="the provider", variable="the key")
+
+
+# --- the workflow and the Python interface ---------------------------------------------------------------
+
+
+def drawing(agent: str) -> str:
+    """Return the graph of an agent as `ymera graph --agent …` draws it on a machine without settings."""
+    settings = Settings(_env_file=None, ymera_catalogue=None, max_parallel_phases=2)
+    services = make_services(settings, AgentModelMatcher(settings, builtin_catalogue()))
+    compiled = build(agent_layout(agent, services), services, agent).compile(name=agent)
+    return compiled.get_graph().draw_mermaid().rstrip() + "\n"
+
+
+def fenced(language: str, text: str) -> str:
+    """Return a text as a fenced block that nothing in it can close."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
+
+
+def names_table() -> str:
+    """Return every public name with the first line of its docstring."""
+    rows = ((f"`{name}`", _what_it_is(getattr(ymera, name))) for name in ymera.__all__)
+    return table(("name", "what it is"), rows)
+
+
+def _what_it_is(thing: Any) -> str:
+    fields = " (pydantic)" if isinstance(thing, type) and issubclass(thing, BaseModel) else ""
+    return f"{first_sentence(thing)}{fields}"
+
+
+def error_tree() -> str:
+    """Return the tree of errors, as it stands above their classes."""
+    from ymera.routing import errors
+
+    lines = (errors.__doc__ or "").splitlines()
+    return "\n".join(line.removeprefix("    ") for line in lines if line.startswith("    ")) + "\n"
+
+
+# --- the first run ---------------------------------------------------------------------------------------
+
+
+def first_command() -> list[str]:
+    """Return the words of the README's first command from `ymera` on."""
+    block = next(block for block in blocks_of(README) if block.language == "bash")
+    words = shlex.split(block.text.replace("\\\n", " "))
+    return words[words.index(".venv/bin/ymera") + 1 :]
+
+
+def run_first_command() -> str:
+    """Run the README's first command on the embedded models, in an empty folder, and return what it prints."""
+    keys = {name for provider in builtin_catalogue().providers.values() for name in provider.variables}
+    own = {name.upper() for name in Settings.model_fields if name != "ymera_cache_dir"}
+    kept = {name: value for name, value in os.environ.items() if name not in keys | own}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("ymera")), *first_command()],
+            cwd=folder,
+            env={**kept, "YMERA_DATA_DIR": folder, "LANGSMITH_TRACING": "false"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise SystemExit(f"The first command ended with {done.returncode}:\n{done.stdout}")
+    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+
+
+def first_run() -> str:
+    """Return the kept output of the README's first command."""
+    return FIRST_RUN.read_text(encoding="utf-8") if FIRST_RUN.exists() else "(not run yet)\n"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do what the command line asks for."""
+    if list(arguments) != ["first-run"]:
+        raise SystemExit("usage: python -m docs.generate first-run")
+    FIRST_RUN.write_text(run_first_command(), encoding="utf-8")
+    sys.stdout.write(f"{FIRST_RUN} is written. Now run: poe docs\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

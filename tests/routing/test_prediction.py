@@ -1,0 +1,131 @@
+"""What a phase will take, estimated before the run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ymera.routing.catalogue import builtin_catalogue
+from ymera.routing.prediction import (
+    SAFETY,
+    answer_tokens,
+    count_tokens,
+    input_tokens,
+    needed_tokens,
+    predict,
+    tokens_per_second,
+    total,
+)
+from ymera.routing.records import Prediction, Price
+
+BUILTIN = builtin_catalogue()
+PHASES = list(BUILTIN.phases.values())
+CODING = BUILTIN.agents["coding_agent"]
+SMALL = BUILTIN.models["embedded:qwen2.5-coder-1.5b"]
+LARGE = BUILTIN.models["openai:gpt-6-sol"]
+GENERATION = BUILTIN.phases["generation"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        pytest.param("", 0, id="nothing"),
+        pytest.param("a", 1, id="one letter"),
+        pytest.param("four letters", 3, id="four letters each"),
+        pytest.param("日本語", 3, id="one each for Japanese"),
+        pytest.param("Привет", 4, id="two thirds each for Cyrillic"),
+        pytest.param("🙂🙂🙂", 4, id="more than one for a picture"),
+        pytest.param("\ud800", 1, id="half a letter"),
+    ],
+)
+def test_tokens_are_estimated_from_letters_and_bytes(text: str, tokens: int) -> None:
+    assert count_tokens(text) == tokens
+
+
+@given(st.text(), st.text())
+def test_two_texts_together_never_count_more_than_apart(one: str, other: str) -> None:
+    assert max(count_tokens(one), count_tokens(other)) <= count_tokens(one + other)
+    assert count_tokens(one + other) <= count_tokens(one) + count_tokens(other)
+
+
+def test_an_answer_is_bounded_by_phase_model_and_half_of_the_window() -> None:
+    assert answer_tokens(GENERATION, LARGE) == GENERATION.max_output_tokens
+    assert answer_tokens(GENERATION, replace(LARGE, max_output_tokens=100)) == 100
+    assert answer_tokens(GENERATION, SMALL) == SMALL.context_tokens // 2
+
+
+def test_a_phase_is_shown_its_instructions_the_task_and_what_it_reads() -> None:
+    alone = input_tokens(GENERATION, CODING, [GENERATION], 100)
+    after = input_tokens(GENERATION, CODING, PHASES, 100)
+    read = sum(BUILTIN.phases[name].max_output_tokens for name in GENERATION.reads)
+    assert after - alone == pytest.approx(0.3 * read, abs=1)
+    assert input_tokens(GENERATION, CODING, PHASES, 400) - after == 300
+    taught = replace(CODING, guidance={"generation": "x" * 4000})
+    untaught = replace(CODING, guidance={})
+    assert input_tokens(GENERATION, taught, PHASES, 0) - input_tokens(GENERATION, untaught, PHASES, 0) == 1000
+
+
+@given(st.integers(0, 100_000), st.integers(1, 100_000))
+def test_more_to_show_never_needs_a_smaller_window(shown: int, more: int) -> None:
+    assert needed_tokens(GENERATION, LARGE, shown + more) >= needed_tokens(GENERATION, LARGE, shown)
+    assert needed_tokens(GENERATION, LARGE, shown) >= SAFETY * shown + answer_tokens(GENERATION, LARGE)
+
+
+def test_the_embedded_model_has_room_for_every_phase_of_every_agent_with_an_everyday_task() -> None:
+    for agent in BUILTIN.agents.values():
+        for phase in PHASES:
+            needed = needed_tokens(phase, SMALL, input_tokens(phase, agent, PHASES, 100))
+            assert needed <= SMALL.context_tokens, (agent.agent_name, phase.name)
+
+
+@pytest.mark.parametrize(("speed", "pace"), [(4, 31), (6, 62), (8, 124), (10, 248)])
+def test_the_pace_doubles_every_two_points_of_speed(speed: float, pace: float) -> None:
+    assert tokens_per_second(replace(LARGE, scores={"speed": speed})) == pytest.approx(pace)
+
+
+@pytest.mark.parametrize(
+    ("price", "cost"),
+    [
+        pytest.param(Price(input=2.0, output=10.0), (1000 * 2 + 900 * 10) / 1e6, id="priced"),
+        pytest.param(Price(input=0, output=0), 0.0, id="free"),
+        pytest.param(None, None, id="an unknown price is unknown, not 0"),
+    ],
+)
+def test_a_phase_is_predicted_from_the_models_row(price: Price | None, cost: float | None) -> None:
+    part = predict(GENERATION, replace(LARGE, price=price, scores={"speed": 6}), 1000)
+    assert part == Prediction(seconds=round(900 / 62, 2), input_tokens=1000, output_tokens=900, cost_usd=cost)
+
+
+PARTS = st.builds(
+    Prediction,
+    seconds=st.floats(0, 100),
+    input_tokens=st.integers(0, 10_000),
+    output_tokens=st.integers(0, 10_000),
+    cost_usd=st.floats(0, 10),
+)
+
+
+@given(st.lists(PARTS, min_size=6, max_size=6))
+def test_a_run_takes_its_longest_path_and_everything_else_of_all_its_phases(parts: list[Prediction]) -> None:
+    layout = (("planning",), ("research", "generation"), ("review",), ("refinement", "validation"))
+    run = total(parts, layout, PHASES)
+    seconds = [part["seconds"] for part in parts]
+    longest = seconds[0] + max(seconds[1:3]) + seconds[3] + max(seconds[4:6])
+    assert run["seconds"] == pytest.approx(longest, abs=0.01)
+    assert run["input_tokens"] == sum(part["input_tokens"] for part in parts)
+    assert run["output_tokens"] == sum(part["output_tokens"] for part in parts)
+    assert run["cost_usd"] == pytest.approx(sum(part["cost_usd"] or 0.0 for part in parts))
+
+
+def test_one_unknown_price_makes_the_cost_of_the_run_unknown() -> None:
+    known = Prediction(seconds=1, input_tokens=1, output_tokens=1, cost_usd=1.0)
+    unknown = Prediction(seconds=1, input_tokens=1, output_tokens=1, cost_usd=None)
+    assert total([known, unknown], (("planning",), ("research",)), PHASES[:2])["cost_usd"] is None
+
+
+def test_a_phase_without_a_model_takes_nothing() -> None:
+    known = Prediction(seconds=2, input_tokens=3, output_tokens=4, cost_usd=1.0)
+    assert total([known, None], (("planning",), ("research",)), PHASES[:2]) == known

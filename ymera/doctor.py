@@ -1,0 +1,178 @@
+"""What `ymera doctor` looks at: versions, settings, keys, embedded models, files, tracing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .nodes.matching import AgentModelMatcher
+from .nodes.settings import SettingsError, load_settings
+from .routing.errors import CatalogueError
+
+if TYPE_CHECKING:
+    from .nodes.settings import Settings
+    from .routing.records import ModelProfile, ProviderProfile
+
+PACKAGES = (
+    "ymera",
+    "langgraph",
+    "langgraph-checkpoint-sqlite",
+    "langchain-core",
+    "langchain-openai",
+    "langchain-groq",
+    "langchain-google-genai",
+    "langchain-mistralai",
+    "langchain-cohere",
+    "langchain-anthropic",
+    "pydantic",
+    "xllamacpp",
+)
+OPTIONAL = {"langchain-anthropic": "ymera[anthropic]", "xllamacpp": "ymera[local]"}
+GIGABYTE = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at. `ok` is None where it is neither good nor bad; `mend` says what to do."""
+
+    area: str
+    name: str
+    ok: bool | None
+    detail: str
+    mend: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything; what cannot be looked at without settings is left out where they are wrong."""
+    findings = [_finding("python", "version", True, platform.python_version()), *_packages()]
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return findings + [_setting(line) for line in str(error).splitlines()]
+    findings.append(_finding("settings", "values", True, "all valid"))
+    try:
+        matcher = AgentModelMatcher(settings)
+    except CatalogueError as error:
+        return findings + [_finding("settings", "catalogue", False, fault, "") for fault in error.faults]
+    return [
+        *findings,
+        *_providers(matcher),
+        _usable(matcher),
+        *_embedded(),
+        _memory(),
+        _checkpoints(settings),
+        _tracing(),
+    ]
+
+
+def _finding(area: str, name: str, ok: bool | None, detail: str, mend: str = "") -> Finding:
+    return Finding(area=area, name=name, ok=ok, detail=detail, mend=mend)
+
+
+def _setting(line: str) -> Finding:
+    name, _, fault = line.partition(": ")
+    return _finding("settings", name, False, fault, "Correct the variable.")
+
+
+def _packages() -> list[Finding]:
+    return [_package(name) for name in PACKAGES]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return _finding("packages", name, True, version(name))
+    except PackageNotFoundError:
+        mend = f"pip install '{OPTIONAL.get(name, 'ymera')}'"
+        return _finding("packages", name, None if name in OPTIONAL else False, "not installed", mend)
+
+
+def _providers(matcher: AgentModelMatcher) -> list[Finding]:
+    """Say of each provider which of its variables are set, never their values, and what that unlocks."""
+    models = matcher.catalogue.models.values()
+    return [
+        _provider(provider, [model for model in models if model.provider == provider.name], matcher)
+        for provider in matcher.catalogue.providers.values()
+    ]
+
+
+def _provider(provider: ProviderProfile, models: list[ModelProfile], matcher: AgentModelMatcher) -> Finding:
+    why_not = [matcher.unavailable(model) for model in models]
+    unset = [name for name in provider.variables if matcher.settings.variable(name) is None]
+    needs = [f"{name} is {'not set' if name in unset else 'set'}" for name in provider.variables]
+    usable = why_not.count(None)
+    detail = "; ".join([*needs, f"{usable} of {len(models)} models usable"])
+    mend = "" if unset else "; ".join(sorted({reason for reason in why_not if reason}))
+    return _finding("providers", provider.name, True if usable else None, detail, mend)
+
+
+def _usable(matcher: AgentModelMatcher) -> Finding:
+    usable = [model.key for model in matcher.catalogue.models.values() if matcher.unavailable(model) is None]
+    if usable:
+        return _finding("providers", "any model", True, f"{len(usable)} models can be called")
+    mend = "Set a provider's key, or install the embedded models: pip install 'ymera[local]'."
+    return _finding("providers", "any model", False, "no model can be called", mend)
+
+
+def _embedded() -> list[Finding]:
+    return [_runner()]
+
+
+def _runner() -> Finding:
+    if find_spec("xllamacpp") is None:
+        return _finding(
+            "embedded", "runner", None, "xllamacpp is not installed", "pip install 'ymera[local]'"
+        )
+    try:
+        import xllamacpp
+    except (ImportError, OSError) as error:
+        # The wheel needs the compiler's run-time library, which slim containers lack.
+        mend = "Install what is missing; for libgomp.so.1: apt-get install libgomp1."
+        return _finding("embedded", "runner", False, f"xllamacpp cannot be loaded: {error}", mend)
+    return _finding("embedded", "runner", True, f"{xllamacpp.__name__} loads")
+
+
+def _memory() -> Finding:
+    try:
+        pages = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PHYS_PAGES")
+        free, total = (count * os.sysconf("SC_PAGE_SIZE") / GIGABYTE for count in pages)
+    except (AttributeError, ValueError, OSError):
+        return _finding("machine", "memory", None, "this system does not tell")
+    detail = f"{free:.1f} GB free of {total:.1f} GB, {os.cpu_count()} cores"
+    return _finding("machine", "memory", None, detail, "Both embedded models together take about 2.6 GB.")
+
+
+def _checkpoints(settings: Settings) -> Finding:
+    path = Path(settings.checkpoints)
+    mend = "Move the file away, or name another one with YMERA_CHECKPOINTS."
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
+        with closing(sqlite3.connect(path, timeout=2)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            state = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
+            database.rollback()
+    except (sqlite3.Error, OSError) as error:
+        return _finding("files", "checkpoints", False, f"{path}: {error}", mend)
+    if state != "ok":
+        return _finding("files", "checkpoints", False, f"{path}: {state}", mend)
+    detail = (
+        f"{path}: {path.stat().st_size / 1_000_000:.1f} MB, writable" if existed else f"{path}: can be made"
+    )
+    return _finding("files", "checkpoints", True, detail)
+
+
+def _tracing() -> Finding:
+    from langsmith.utils import tracing_is_enabled  # the library's own reading of its variables
+
+    if not tracing_is_enabled():
+        return _finding(
+            "tracing", "LangSmith", None, "off", "LANGSMITH_TRACING=true and LANGSMITH_API_KEY turn it on."
+        )
+    return _finding("tracing", "LangSmith", None, "on: prompts and answers go to LangSmith")

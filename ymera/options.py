@@ -1,0 +1,98 @@
+"""The options that several commands share, each with its help and its bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+from .exits import AS_JSON
+
+StrategyName: TypeAlias = Literal["auto", "multi_model", "single_model"]
+
+
+def _remember_json(ctx: typer.Context, value: bool) -> bool:
+    ctx.meta[AS_JSON] = value
+    return value
+
+
+def _not_blank(value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise typer.BadParameter("it is empty.")
+    return value
+
+
+def _more_than_none(value: float | None) -> float | None:
+    if value is not None and value <= 0:
+        raise typer.BadParameter(f"{value:g} is not more than 0.")
+    return value
+
+
+Task: TypeAlias = Annotated[str, typer.Argument(help="What is to be done; - reads standard input.")]
+Agent: TypeAlias = Annotated[str, typer.Option("--agent", "-a", help="Agent profile (see `ymera agents`).")]
+Param: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="NAME=VALUE",
+        help="A parameter of the task; its value is JSON or a string.",
+    ),
+]
+Params: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="JSON|@FILE", help="The task's parameters as a JSON object."),
+]
+Phases: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Phases to run; without it, those of the agent's profile.")
+]
+Thread: TypeAlias = Annotated[
+    str | None,
+    typer.Option(callback=_not_blank, help="The run's thread; the same task's unfinished run goes on."),
+]
+Strategy: TypeAlias = Annotated[
+    StrategyName | None,
+    typer.Option(help="One model for all phases, or the best for each; without it, DEFAULT_STRATEGY."),
+]
+Model: TypeAlias = Annotated[str | None, typer.Option(help="Use this model alone, in every phase.")]
+Provider: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--provider", help="Use only this provider; may be given several times.")
+]
+BudgetUsd: TypeAlias = Annotated[float | None, typer.Option(min=0, help="USD after which the run stops.")]
+BudgetTokens: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Tokens after which the run stops.")]
+BudgetSeconds: TypeAlias = Annotated[
+    float | None, typer.Option(callback=_more_than_none, help="Seconds of work after which the run stops.")
+]
+Attempts: TypeAlias = Annotated[
+    int, typer.Option(min=1, max=20, help="Attempts in one phase: the first choice and its fallbacks.")
+]
+Timeout: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        max=3600,
+        callback=_more_than_none,
+        help="Seconds for one attempt; without it, PHASE_TIMEOUT.",
+    ),
+]
+Temperature: TypeAlias = Annotated[float, typer.Option(min=0, max=2, help="Sampling temperature.")]
+Strict: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--strict/--no-strict", help="Refuse an agent without a profile; without it, YMERA_STRICT."),
+]
+NoCache: TypeAlias = Annotated[bool, typer.Option("--no-cache", help="Run anew, whatever result is stored.")]
+CatalogueFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--catalogue", metavar="FILE", help="TOML file with your own models, agents and phases."),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="File for the answer of a successful run."),
+]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", callback=_remember_json, help="Print one JSON document and nothing else.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer alone.")]
+Verbose: TypeAlias = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Show the log; -vv shows every detail.")
+]
