@@ -97,7 +97,7 @@ class InstantModel(BaseChatModel):
 def _chunk() -> ChatGenerationChunk:
     usage = {"input_tokens": 10, "output_tokens": 10, "total_tokens": 20}
     return ChatGenerationChunk(
-        message=AIMessageChunk(VERDICT, response_metadata=METADATA, usage_metadata=usage)  # type: ignore[arg-type]
+        message=AIMessageChunk(content=VERDICT, response_metadata=METADATA, usage_metadata=usage)  # type: ignore[arg-type]
     )
 
 
@@ -135,7 +135,7 @@ def chain(model: InstantModel) -> StateGraph[Any, Any, Any, Any]:
     return graph
 
 
-def _link(model: InstantModel, phase: str) -> Callable[[ChainState], Awaitable[ChainState]]:
+def _link(model: InstantModel, phase: str) -> Any:
     async def node(state: ChainState) -> ChainState:
         answer = await model.ainvoke(state["task"])
         return {"outputs": {phase: str(answer.text)}}
@@ -230,7 +230,9 @@ def main() -> None:
         "runs": arguments.runs,
         "machine": {"python": platform.python_version(), "system": platform.platform()},
     }
-    print(f"{'saver':8} {'chain':>10} {'workflow':>10} {'ratio':>7}   CPU ms a run, median of {arguments.runs}")
+    print(
+        f"{'saver':8} {'chain':>10} {'workflow':>10} {'ratio':>7}   CPU ms a run, median of {arguments.runs}"
+    )
     for kind, part in parts.items():
         print(f"{kind:8} {part['chain_cpu_ms']:10.3f} {part['workflow_cpu_ms']:10.3f} {part['ratio']:7.2f}")
     print(f"a durable phase on SQLite: {figures['ms_per_phase_sqlite']} ms (wall)")

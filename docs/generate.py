@@ -119,7 +119,9 @@ def providers_table() -> str:
         keys = " and ".join(f"`{name}`" for name in provider.variables) or "none"
         ended = f" (API ended on {provider.retired_on})" if provider.retired_on else ""
         address = "–" if provider.name == "embedded" else f"`YMERA_{provider.name.upper()}_BASE_URL`"
-        rows.append((f"{provider.title}{ended}", f"`{provider.name}`", keys, address, f"`{provider.package}`"))
+        rows.append(
+            (f"{provider.title}{ended}", f"`{provider.name}`", keys, address, f"`{provider.package}`")
+        )
     return table(("provider", "name", "key", "another address", "package"), rows)
 
 
@@ -129,10 +131,20 @@ def providers_table() -> str:
 def models_table() -> str:
     """Return every model: window, price, status, and what follows it."""
     rows = (
-        (f"`{m.name}`", m.provider, f"{m.context_tokens}", _price(m), _status(m), f"`{m.successor}`" if m.successor else "–")
+        (
+            f"`{m.name}`",
+            m.provider,
+            f"{m.context_tokens}",
+            _price(m),
+            _status(m),
+            f"`{m.successor}`" if m.successor else "–",
+        )
         for m in builtin_catalogue().models.values()
     )
-    return table(("model", "provider", "window, tokens", "USD per million tokens, in / out", "status", "successor"), rows)
+    return table(
+        ("model", "provider", "window, tokens", "USD per million tokens, in / out", "status", "successor"),
+        rows,
+    )
 
 
 def _price(model: ModelProfile) -> str:
@@ -174,7 +186,14 @@ def phases_table() -> str:
         )
         for phase in builtin_catalogue().phases.values()
     )
-    headings = ("phase", "what happens", "is shown", "without an answer", "skills, weight", "answer, tokens at most")
+    headings = (
+        "phase",
+        "what happens",
+        "is shown",
+        "without an answer",
+        "skills, weight",
+        "answer, tokens at most",
+    )
     return table(headings, rows)
 
 
@@ -197,7 +216,8 @@ def validators_table() -> str:
 def faults_table() -> str:
     """Return every kind of fault: what it means, what follows, what a person can do."""
     rows = (
-        (f"`{kind}`", profile.title, THEN[profile.then], _mend(profile.mend)) for kind, profile in TABLE.kinds.items()
+        (f"`{kind}`", profile.title, THEN[profile.then], _mend(profile.mend))
+        for kind, profile in TABLE.kinds.items()
     )
     return table(("fault", "what it means", "what follows", "what you can do"), rows)
 

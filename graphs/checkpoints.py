@@ -75,6 +75,7 @@ async def _connect(path: str) -> AsyncSqliteSaver:
     except aiosqlite.Error as error:
         await connection.close()
         raise InputError(
-            f"The checkpoint file {path!r} cannot be used: {error}. Move it away, or name another with YMERA_CHECKPOINTS."
+            f"The checkpoint file {path!r} cannot be used: {error}. "
+            "Move it away, or name another with YMERA_CHECKPOINTS."
         ) from error
     return saver

@@ -13,7 +13,7 @@ independently; a join node behind them decides once over all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from langgraph.graph.state import CompiledStateGraph
 from ..nodes.match import DEFAULT_AGENT, match_node
 from ..nodes.phase import phase_node
 from ..nodes.services import Services, default_services
-from ..nodes.state import NO_USAGE, RunContext, RunInput, RunOutput, State, add_usage, view
+from ..nodes.state import NO_USAGE, PlainNode, RunContext, RunInput, RunOutput, State, add_usage, view
 from ..routing.flow import Step, failure, joined, outcome, passed_by, status
 from ..routing.layout import Layout, arrange, sequence
 from ..routing.matcher import find_agent, find_phases
@@ -66,7 +66,7 @@ async def join(state: State) -> dict[str, Any]:
     return {}
 
 
-def lane(phase: str, services: Services) -> Callable[[State], Awaitable[dict[str, Any]]]:
+def lane(phase: str, services: Services) -> PlainNode:
     """Return a node that runs a phase beside others, its fallback loop turning on its own."""
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("attempt", phase_node(phase, services))
@@ -143,7 +143,9 @@ class _Drawing:
         return {"next": f"{word} or skip" if skippable else word}
 
 
-def _connect(graph: _Graph, source: str, ends: Mapping[Step, tuple[str, ...]], words: Mapping[Step, str], step: Any) -> None:
+def _connect(
+    graph: _Graph, source: str, ends: Mapping[Step, tuple[str, ...]], words: Mapping[Step, str], step: Any
+) -> None:
     """Draw the conditional edges behind a node. Steps to one node share an edge, named by all of them."""
     names: dict[str, list[str]] = {}
     for name, nodes in ends.items():
@@ -155,11 +157,15 @@ def _connect(graph: _Graph, source: str, ends: Mapping[Step, tuple[str, ...]], w
     def decide(state: State) -> list[str]:
         return [labels[node] for node in ends[step(state)]]
 
-    graph.add_conditional_edges(source, Rule(f"after {source}", decide), {label: n for n, label in labels.items()})
+    graph.add_conditional_edges(
+        source, Rule(f"after {source}", decide), {label: n for n, label in labels.items()}
+    )
 
 
 @lru_cache(maxsize=256)
-def build(layout: Layout | None = None, services: Services | None = None, agent: str = DEFAULT_AGENT) -> _Graph:
+def build(
+    layout: Layout | None = None, services: Services | None = None, agent: str = DEFAULT_AGENT
+) -> _Graph:
     """Return the graph of a layout, ready to be compiled (with a checkpointer, say). The same call, the same graph.
 
     Args:
@@ -184,7 +190,7 @@ def build(layout: Layout | None = None, services: Services | None = None, agent:
     graph.add_edge("abort", END)
     start: dict[Step, tuple[str, ...]] = {"next": layout[0], "failed": ("abort",)}
     _connect(graph, "match", start, {"failed": "no model"}, _matched)
-    for i, group in enumerate(layout):
+    for i in range(len(layout)):
         _add_group(graph, drawing, i, services)
     return graph
 

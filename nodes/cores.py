@@ -1,8 +1,8 @@
 """How many threads an embedded model may use here.
 
 The runner's own default (a thread for every core, all of them spinning while they wait) is fast on an idle
-machine and collapses on a busy one: 61 tokens/s became 2.5 to 5 with the 0.5B on two cores at load 7, where one
-thread kept 18 to 26. So one core is left to the others while tokens are made.
+machine and collapses on a busy one: with the 0.5B on two cores, 61 tokens/s became 2.5 to 5 at load 7, where one
+thread kept 18 to 26. So one core is left to others while tokens are made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def choose_threads(cores: int, wished: int = 0) -> Threads:
 
 
 def usable_cores() -> int:
-    """Return the physical cores that this process may use: by the machine, its affinity, and a container's quota."""
+    """Return the physical cores that this process may use, by its affinity and a container's quota."""
     allowed = _allowed_cpus()
     cores = len({_siblings(cpu) for cpu in allowed})
     return max(1, min(cores, _quota() or cores))
@@ -46,7 +46,7 @@ def _allowed_cpus() -> set[int]:
 
 
 def _siblings(cpu: int) -> str:
-    """Return what is the same for the hyper-threads of one core; on other systems than Linux each CPU is a core."""
+    """Return what the hyper-threads of one core have in common; outside Linux each CPU counts as a core."""
     try:
         return (_CPU_FOLDER / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text("ascii").strip()
     except OSError:

@@ -42,7 +42,7 @@ else:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], object]) -> Iterator[None]:
-    """Hold the lock on `path`, a file made for it; `waiting` is called again and again while another holds it."""
+    """Hold the lock on `path`, a file made for it; `waiting` is called repeatedly while another holds it."""
     with path.open("ab") as handle:
         while not _try_lock(handle):
             waiting()

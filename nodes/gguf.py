@@ -51,7 +51,7 @@ def _parse(data: mmap.mmap, path: Path) -> Header:
         raise WeightsError(f"{path} is no GGUF file: it begins with {data[:4]!r}.")
     cursor = _Cursor(data)
     tensors, keys = cursor.numbers("QQ")
-    said = dict([(cursor.text(), cursor.value()) for _ in range(keys)])
+    said = {cursor.text(): cursor.value() for _ in range(keys)}
     last = max((cursor.tensor_offset() for _ in range(tensors)), default=0)
     alignment = int(cast("int", said.get("general.alignment") or _ALIGNMENT))
     begin = -(-cursor.at // alignment) * alignment
@@ -98,7 +98,8 @@ class _Cursor:
         if kind == _STRING:
             return self.text()
         if kind == _ARRAY:
-            return self._pass_array()
+            self._pass_array()
+            return None
         if kind not in _SCALARS:
             raise ValueError(f"it holds a value of the unknown type {kind}")
         return self.numbers(_SCALARS[kind])[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from ..routing.layout import Layout
 from ..routing.matcher import TaskRequest, Wishes
 from ..routing.records import is_json
 from .services import Services
-from .state import NO_USAGE, RunContext, State
+from .state import NO_USAGE, Node, RunContext, State
 
 DEFAULT_AGENT = "coding_agent"
 """Agent of a run that names none."""
@@ -66,9 +65,7 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
     )
 
 
-def match_node(
-    services: Services, layout: Layout, default_agent: str = DEFAULT_AGENT
-) -> Callable[[State, Runtime[RunContext]], Awaitable[dict[str, Any]]]:
+def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_AGENT) -> Node:
     """Return the node that chooses for a graph of this layout.
 
     It begins a run afresh: what an earlier run left on the thread is put aside (its checkpoints keep it).

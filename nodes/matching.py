@@ -10,22 +10,55 @@ from typing import Any
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.errors import InputError
 from ..routing.matcher import TaskRequest, Wishes, World, find_agent, make_strategy
-from ..routing.records import AgentTaskProfile, ModelProfile, Strategy
+from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon
-from .availability import why_unavailable
+from .availability import EMBEDDED, LOCAL, why_unavailable
 from .settings import Settings, load_settings
 from .validators import VALIDATORS
 
+LOCAL_CONTEXT_TOKENS = 8_192
+"""Window taken for a model of the user's own: what an embedded server gives each of its slots."""
+
 
 def load_catalogue(settings: Settings) -> Catalogue:
-    """Return the built-in catalogue with the user's own file on top (YMERA_CATALOGUE).
+    """Return the built-in catalogue, the user's own local models, and the user's file on top (YMERA_CATALOGUE).
 
     Raises:
         CatalogueError: the user's file is wrong; every fault of it at once.
+        InputError: the user's own server (YMERA_LOCAL_BASE_URL) does not answer.
     """
-    builtin = builtin_catalogue()
-    return extend(builtin, settings.ymera_catalogue) if settings.ymera_catalogue else builtin
+    catalogue = builtin_catalogue()
+    if own := local_models(settings):
+        catalogue = catalogue.with_entries(*own)
+    return extend(catalogue, settings.ymera_catalogue) if settings.ymera_catalogue else catalogue
+
+
+def local_models(settings: Settings) -> list[ModelProfile]:
+    """Return the models of the user's own files and server.
+
+    Nothing is known of them: their skills count as middling, until a file of the user's says better.
+    """
+    own = [_local_model(name, EMBEDDED) for name in settings.ymera_local_models]
+    if settings.ymera_local_base_url:
+        from .embedded import model_names  # brings an HTTP client along, needed for a server alone
+
+        own += [_local_model(name, LOCAL) for name in model_names(settings.ymera_local_base_url)]
+    return own
+
+
+def _local_model(name: str, provider: str) -> ModelProfile:
+    return ModelProfile(
+        name=name,
+        provider=provider,
+        model_id=name,
+        scores={"cost": 10.0},
+        context_tokens=LOCAL_CONTEXT_TOKENS,
+        max_output_tokens=LOCAL_CONTEXT_TOKENS // 2,
+        price=Price(input=0.0, output=0.0),
+        origin="user",
+        source="YMERA_LOCAL_MODELS" if provider == EMBEDDED else "YMERA_LOCAL_BASE_URL",
+    )
 
 
 class AgentModelMatcher:

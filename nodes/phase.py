@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ from . import prices
 from .faults import fault_of, finish_fault, make_fault
 from .prompts import Material, messages
 from .services import Services
-from .state import NO_USAGE, RunContext, State, view
+from .state import NO_USAGE, Node, RunContext, State, view
 from .structured import schema_arguments
 from .validators import check, passes
 from .verdicts import SCHEMA, describe, parse_verdict, with_checks
@@ -85,7 +84,7 @@ class Answer:
         return str(self.message.text).strip() if self.message else ""
 
 
-def phase_node(phase: str, services: Services) -> Callable[[State, Runtime[RunContext]], Awaitable[Update]]:
+def phase_node(phase: str, services: Services) -> Node:
     """Return the node of a phase.
 
     It does nothing where the run does without the phase or no candidate is left; the edge behind it then says
@@ -299,5 +298,3 @@ async def _checks(job: Job, text: str, state: State) -> list[Any]:
     if len(text) <= QUICKLY_CHECKED:
         return check(text, job.agent.checks, state["task_parameters"])
     return await asyncio.to_thread(check, text, job.agent.checks, state["task_parameters"])
-
-

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
 
 
-async def cost(model: ModelProfile, served_model: str | None, usage: UsageMetadata, at: datetime) -> float | None:
+async def cost(
+    model: ModelProfile, served_model: str | None, usage: UsageMetadata, at: datetime
+) -> float | None:
     """Return the cost of one call in USD, by the model that was served where that is known.
 
     Args:
@@ -32,7 +34,9 @@ async def cost(model: ModelProfile, served_model: str | None, usage: UsageMetada
     if "genai_prices" not in sys.modules:
         # The table takes half a second to import: not on the event loop.
         await asyncio.to_thread(_listed, model.provider, model.model_id)
-    listed = _listed(model.provider, served_model or model.model_id) or _listed(model.provider, model.model_id)
+    listed = _listed(model.provider, served_model or model.model_id) or _listed(
+        model.provider, model.model_id
+    )
     if listed is not None:
         return _priced(*listed, usage, at)
     if price is None:

@@ -45,7 +45,9 @@ def make_services(settings: Settings | None = None, matcher: AgentModelMatcher |
     """
     settings = settings or (matcher.settings if matcher else load_settings())
     matcher = matcher or AgentModelMatcher(settings)
-    return Services(settings=settings, matcher=matcher, models=ChatModels(settings, matcher.catalogue.providers))
+    return Services(
+        settings=settings, matcher=matcher, models=ChatModels(settings, matcher.catalogue.providers)
+    )
 
 
 @lru_cache(maxsize=1)

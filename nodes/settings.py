@@ -27,15 +27,19 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True, frozen=True)
 
-    enable_multi_model: bool = Field(True, description="Allow several models in one run.")
+    enable_multi_model: bool = Field(default=True, description="Allow several models in one run.")
     default_strategy: Literal["auto", "multi_model", "single_model"] = Field(
-        "auto", description="Strategy of a run that names none; `auto` lets the matcher decide."
+        default="auto", description="Strategy of a run that names none; `auto` lets the matcher decide."
     )
-    max_parallel_phases: int = Field(2, ge=1, le=8, description="Phases that may run side by side.")
-    phase_timeout: float = Field(300, gt=0, le=3600, description="Seconds that one attempt may take.")
-    ymera_catalogue: Path | None = Field(None, description="A TOML file with models, agents or phases of your own.")
-    ymera_strict: bool = Field(False, description="Refuse an agent without a profile instead of using a default.")
-    ymera_checkpoints: str = Field("", description="Checkpoint file; default: in the data directory.")
+    max_parallel_phases: int = Field(default=2, ge=1, le=8, description="Phases that may run side by side.")
+    phase_timeout: float = Field(default=300, gt=0, le=3600, description="Seconds that one attempt may take.")
+    ymera_catalogue: Path | None = Field(
+        default=None, description="A TOML file with models, agents or phases of your own."
+    )
+    ymera_strict: bool = Field(
+        default=False, description="Refuse an agent without a profile instead of using a default."
+    )
+    ymera_checkpoints: str = Field(default="", description="Checkpoint file; default: in the data directory.")
     ymera_data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("ymera", appauthor=False)),
         description="Where checkpoints and cached results are kept.",
@@ -44,17 +48,24 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_cache_dir("ymera", appauthor=False)),
         description="Where the weights of embedded models are kept.",
     )
-    ymera_cache_ttl: float = Field(86_400, ge=0, description="Seconds that a stored result stays valid; 0: no cache.")
-    ymera_cache_size: int = Field(1_000, ge=1, description="Stored results kept at most.")
-    ymera_downloads: bool = Field(True, description="Allow fetching weights of embedded models.")
-    ymera_local_dir: Path | None = Field(None, description="A folder that already holds the weights (no network).")
+    ymera_cache_ttl: float = Field(
+        default=86_400, ge=0, description="Seconds that a stored result stays valid; 0: no cache."
+    )
+    ymera_cache_size: int = Field(default=1_000, ge=1, description="Stored results kept at most.")
+    ymera_downloads: bool = Field(default=True, description="Allow fetching weights of embedded models.")
+    ymera_local_dir: Path | None = Field(
+        default=None, description="A folder that already holds the weights (no network)."
+    )
     ymera_local_models: dict[str, Path] = Field(
         default_factory=dict, description='GGUF files of your own, as JSON: {"name": "/path/model.gguf"}.'
     )
     ymera_local_base_url: str | None = Field(
-        None, description="An OpenAI-compatible server of your own (Ollama, LM Studio, vLLM, llama-server)."
+        default=None,
+        description="An OpenAI-compatible server of your own (Ollama, LM Studio, vLLM, llama-server).",
     )
-    ymera_threads: int = Field(0, ge=0, description="Threads of an embedded model; 0: chosen for this machine.")
+    ymera_threads: int = Field(
+        default=0, ge=0, description="Threads of an embedded model; 0: chosen for this machine."
+    )
 
     _dotenv: dict[str, str | None] = PrivateAttr(default_factory=lambda: dict(dotenv_values(".env")))
 

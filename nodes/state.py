@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import DeltaChannel, EphemeralValue
 from langgraph.graph.message import add_messages
+from langgraph.runtime import Runtime
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
@@ -35,7 +36,7 @@ def add_usage(left: Usage, right: Usage) -> Usage:
 
 def sum_usage(left: Usage | None, right: Usage | None) -> Usage:
     """`add_usage` for a channel, which starts out empty."""
-    return add_usage({**NO_USAGE, **(left or {})}, {**NO_USAGE, **(right or {})})
+    return add_usage(left or NO_USAGE, right or NO_USAGE)
 
 
 def merge_all(state: dict[str, Value], writes: Sequence[dict[str, Value]]) -> dict[str, Value]:
@@ -126,21 +127,41 @@ class RunContext(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Literal["auto", "multi_model", "single_model"] | None = Field(
-        None, description="One model for all phases or the best for each; empty: DEFAULT_STRATEGY."
+        default=None, description="One model for all phases or the best for each; empty: DEFAULT_STRATEGY."
     )
-    model: str | None = Field(None, description="Use this model alone, in every phase.")
-    providers: list[str] = Field([], description="Use only these providers; empty: all.")
+    model: str | None = Field(default=None, description="Use this model alone, in every phase.")
+    providers: list[str] = Field(default=[], description="Use only these providers; empty: all.")
     attempts: int = Field(
-        4, ge=1, le=20, description="Attempts in one phase: the first choice and its fallbacks."
+        default=4, ge=1, le=20, description="Attempts in one phase: the first choice and its fallbacks."
     )
     phase_timeout: float | None = Field(
-        None, gt=0, le=3600, description="Seconds that one attempt may take; empty: PHASE_TIMEOUT."
+        default=None, gt=0, le=3600, description="Seconds that one attempt may take; empty: PHASE_TIMEOUT."
     )
-    budget_usd: float | None = Field(None, ge=0, description="USD after which the run stops.")
-    budget_tokens: int | None = Field(None, ge=1, description="Tokens after which the run stops.")
-    budget_seconds: float | None = Field(None, gt=0, description="Seconds of work after which the run stops.")
-    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of every model.")
-    strict: bool | None = Field(None, description="Refuse an agent without a profile; empty: YMERA_STRICT.")
+    budget_usd: float | None = Field(default=None, ge=0, description="USD after which the run stops.")
+    budget_tokens: int | None = Field(default=None, ge=1, description="Tokens after which the run stops.")
+    budget_seconds: float | None = Field(
+        default=None, gt=0, description="Seconds of work after which the run stops."
+    )
+    temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of every model.")
+    strict: bool | None = Field(
+        default=None, description="Refuse an agent without a profile; empty: YMERA_STRICT."
+    )
+
+
+class Node(Protocol):
+    """A node that needs the settings of its run."""
+
+    def __call__(self, state: State, *, runtime: Runtime[RunContext]) -> Awaitable[dict[str, Any]]:
+        """Return what changes in the state."""
+        ...
+
+
+class PlainNode(Protocol):
+    """A node that works on the state alone."""
+
+    def __call__(self, state: State) -> Awaitable[dict[str, Any]]:
+        """Return what changes in the state."""
+        ...
 
 
 def view(state: State) -> RunView:

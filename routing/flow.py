@@ -50,13 +50,20 @@ def next_candidate(run: RunView, phase: str) -> Candidate | None:
     tried = {(a["provider"], a["model"]) for a in made}
     dropped = dropped_providers(run)
     return next(
-        (c for c in ranking(plan) if c["provider"] not in dropped and (c["provider"], c["model"]) not in tried), None
+        (
+            c
+            for c in ranking(plan)
+            if c["provider"] not in dropped and (c["provider"], c["model"]) not in tried
+        ),
+        None,
     )
 
 
 def dropped_providers(run: RunView) -> set[str]:
     """Return the providers that a fault of this run has ruled out."""
-    return {a["provider"] for a in run.get("attempts", []) if a["fault"] and a["fault"]["then"] == "drop_provider"}
+    return {
+        a["provider"] for a in run.get("attempts", []) if a["fault"] and a["fault"]["then"] == "drop_provider"
+    }
 
 
 def over_budget(run: RunView) -> str | None:
@@ -145,7 +152,9 @@ def _finished(run: RunView, phase: str) -> bool:
 def passed_by(run: RunView, phase: str) -> bool:
     """Say whether the phase was left out because the result was accepted before it."""
     plan = phase_plan(run, phase)
-    return plan is not None and plan["skipped_when_accepted"] and not attempts_of(run, phase) and accepted(run)
+    return (
+        plan is not None and plan["skipped_when_accepted"] and not attempts_of(run, phase) and accepted(run)
+    )
 
 
 def skip_reason(run: RunView, phase: str) -> str | None:
@@ -175,7 +184,11 @@ def failure(run: RunView) -> str:
     plan = phase_plan(run, phase)
     if plan and plan["primary_model"] is None:
         causes = "; ".join(f"{r['model']}: {r['reason']}" for r in plan["rejected"])
-        return f"{head}: no usable model for {phase} ({causes})" if causes else f"{head}: no usable model for {phase}"
+        return (
+            f"{head}: no usable model for {phase} ({causes})"
+            if causes
+            else f"{head}: no usable model for {phase}"
+        )
     if not made:
         return f"{head}: {phase} has no candidate left. {_dropped(run)}"
     return f"{head}: {phase} has no candidate left. " + "; ".join(

@@ -38,7 +38,9 @@ def arrange(
         beside = bool(group) and all(frozenset((other, phase.name)) in pairs for other in group)
         if beside and not thorough and len(group) < parallel:
             group.append(phase.name)
-            reasons.append(f"{' and '.join(group)} run side by side: {agent.agent_name} calls them independent")
+            reasons.append(
+                f"{' and '.join(group)} run side by side: {agent.agent_name} calls them independent"
+            )
         else:
             groups.append([phase.name])
             if beside and thorough:

@@ -7,7 +7,7 @@ its phase allows, and a model's pace follows from its speed score.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, exp2
 
 from .layout import Layout
 from .records import AgentTaskProfile, ModelProfile, PhaseProfile, Prediction
@@ -37,7 +37,7 @@ def tokens_per_second(model: ModelProfile) -> float:
 
     Fits the embedded models (31, 61 and 115 tokens/s measured at 4, 6 and 8) and gives about 250 at 10.
     """
-    return 31.0 * 2.0 ** ((model.scores.get("speed", 5.0) - 4.0) / 2.0)
+    return 31.0 * exp2((model.scores.get("speed", 5.0) - 4.0) / 2.0)
 
 
 def answer_tokens(phase: PhaseProfile, model: ModelProfile) -> int:
@@ -76,7 +76,9 @@ def total(parts: Sequence[Prediction | None], layout: Layout, phases: Sequence[P
     by_phase = {phase.name: part for phase, part in zip(phases, parts, strict=True) if part}
     costs = [part["cost_usd"] for part in by_phase.values()]
     return Prediction(
-        seconds=round(sum(max((by_phase[p]["seconds"] for p in g if p in by_phase), default=0.0) for g in layout), 2),
+        seconds=round(
+            sum(max((by_phase[p]["seconds"] for p in g if p in by_phase), default=0.0) for g in layout), 2
+        ),
         input_tokens=sum(part["input_tokens"] for part in by_phase.values()),
         output_tokens=sum(part["output_tokens"] for part in by_phase.values()),
         cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),

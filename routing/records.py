@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 StrategyType = Literal["multi_model", "single_model"]
 Complexity = Literal["low", "normal", "high"]
@@ -346,5 +346,3 @@ def is_json(value: object) -> bool:
         case dict():
             return all(isinstance(key, str) and is_json(item) for key, item in value.items())
     return False
-
-

@@ -102,7 +102,9 @@ def skills(model: ModelProfile, case: Case) -> Judgement:
         return Judgement(NEUTRAL / 10, "")
     has = model.scores.get
     value = sum([weight * has(skill, NEUTRAL) for skill, weight in case.weights.items()]) / case.total_weight
-    return Judgement(value / 10, ", ".join([f"{skill} {has(skill, NEUTRAL):g}/10" for skill in case.heaviest]))
+    return Judgement(
+        value / 10, ", ".join([f"{skill} {has(skill, NEUTRAL):g}/10" for skill in case.heaviest])
+    )
 
 
 def preference(model: ModelProfile, case: Case) -> Judgement:

@@ -101,13 +101,13 @@ class ScriptedModel(BaseChatModel):
             if line.breaks_after is not None and i == line.breaks_after:
                 raise line.error or ConnectionError("the stream broke")
             text = piece if i == 0 else f" {piece}"
-            yield ChatGenerationChunk(message=AIMessageChunk(text))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
         usage = UsageMetadata(input_tokens=10, output_tokens=len(pieces), total_tokens=10 + len(pieces))
         metadata = {"model_name": self.name_of_model} | (
             {"finish_reason": line.finish} if line.finish else {}
         )
         yield ChatGenerationChunk(
-            message=AIMessageChunk("", response_metadata=metadata, usage_metadata=usage)
+            message=AIMessageChunk(content="", response_metadata=metadata, usage_metadata=usage)
         )
 
 

@@ -222,7 +222,7 @@ def match(
     if as_json:
         print_json(plan)
     else:
-        from .report import strategy_view, put
+        from .report import put, strategy_view
 
         put(strategy_view(plan, every=verbose > 0))
     for warning in plan["warnings"]:

@@ -8,11 +8,11 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
@@ -23,6 +23,8 @@ from typing_extensions import TypedDict
 
 from .graphs.checkpoints import open_checkpoints
 from .graphs.workflow import build
+from .nodes.availability import EMBEDDED
+from .nodes.embedded import fetched
 from .nodes.ledger import ResultCache
 from .nodes.match import wishes_of
 from .nodes.matching import AgentModelMatcher
@@ -39,13 +41,14 @@ from .routing.records import Attempt, Strategy, is_json
 class ProgressEvent(TypedDict, total=False):
     """What happens in a run, as it happens.
 
-    `planned` carries `strategy` and `thread_id`; `download` the embedded model's `model`, `done_bytes`, `total_bytes`;
+    `started` carries `thread_id`; `planned` carries `strategy`;
+    `download` carries the embedded model's `model`, `done_bytes` and `total_bytes`;
     `attempt_started` carries `phase`, `attempt_id`, `model`, `provider`, `reason`, `fallback` (0: first choice);
     `token` carries `phase`, `attempt_id` and `text` (drop what a failed attempt streamed);
     `attempt_ended` carries `attempt`; `finished` carries `result`.
     """
 
-    event: Literal["planned", "download", "attempt_started", "token", "attempt_ended", "finished"]
+    event: Literal["started", "planned", "download", "attempt_started", "token", "attempt_ended", "finished"]
     strategy: Strategy
     thread_id: str
     phase: str
@@ -138,7 +141,10 @@ class MultiModelExecutor:
             NoUsableModelError: no model may be called for a critical phase.
         """
         run = self._prepare(
-            _request(agent_name, task_description, task_parameters, enable_phases), context, thread_id, use_cache
+            _request(agent_name, task_description, task_parameters, enable_phases),
+            context,
+            thread_id,
+            use_cache,
         )
         return await _result(self._events(run, tokens=False))
 
@@ -176,13 +182,16 @@ class MultiModelExecutor:
         context: RunContext | None = None,
         thread_id: str | None = None,
         use_cache: bool = True,
-    ) -> AsyncIterator[ProgressEvent]:
+    ) -> AsyncGenerator[ProgressEvent, None]:
         """Run a task and yield what happens; the last event is `finished`.
 
         Arguments and errors as for `execute_with_multi_model`.
         """
         run = self._prepare(
-            _request(agent_name, task_description, task_parameters, enable_phases), context, thread_id, use_cache
+            _request(agent_name, task_description, task_parameters, enable_phases),
+            context,
+            thread_id,
+            use_cache,
         )
         async with aclosing(self._events(run, tokens=True)) as events:
             async for event in events:
@@ -198,7 +207,7 @@ class MultiModelExecutor:
 
     async def stream_resumed(
         self, thread_id: str, context: RunContext | None = None
-    ) -> AsyncIterator[ProgressEvent]:
+    ) -> AsyncGenerator[ProgressEvent, None]:
         """`resume`, yielding what happens."""
         async with open_checkpoints(self.settings.checkpoints) as saver:
             state, _ = await _look(build(None, self.services), saver, thread_id)
@@ -226,12 +235,17 @@ class MultiModelExecutor:
             writes_cache=use_cache,
         )
 
-    async def _events(self, run: _Run, *, tokens: bool) -> AsyncIterator[ProgressEvent]:
+    async def _events(self, run: _Run, *, tokens: bool) -> AsyncGenerator[ProgressEvent, None]:
         key = self._cache_key(run)
         stored = await self._cache.get(key) if run.reads_cache else None
         if stored is not None:
-            yield ProgressEvent(event="finished", result=replace(MultiModelResult.from_json(stored), cached=True))
+            yield ProgressEvent(
+                event="finished", result=replace(MultiModelResult.from_json(stored), cached=True)
+            )
             return
+        async with aclosing(self._fetch(run.plan)) as downloads:
+            async for event in downloads:
+                yield event
         async with open_checkpoints(self.settings.checkpoints) as saver:
             start = await self._start(run, saver)
             config = _config(run.thread_id, run.plan)
@@ -241,6 +255,20 @@ class MultiModelExecutor:
                     if event["event"] == "finished" and event["result"].success and run.writes_cache:
                         await self._cache.put(key, event["result"].to_json())
                     yield event
+
+    async def _fetch(self, plan: Strategy) -> AsyncGenerator[ProgressEvent, None]:
+        """Fetch the weights of the embedded models that the plan puts first, before any clock runs.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        first = [phase["primary_model"] for phase in plan["phases"] if phase["primary_model"]]
+        for name in dict.fromkeys(c["model"] for c in first if c["provider"] == EMBEDDED):
+            async with aclosing(fetched(name, self.settings)) as steps:
+                async for step in steps:
+                    yield ProgressEvent(
+                        event="download", model=step.name, done_bytes=step.done_bytes, total_bytes=step.total_bytes
+                    )
 
     async def _start(self, run: _Run, saver: BaseCheckpointSaver[str]) -> RunInput | None:
         """Return the input of a new run, or None where the thread's unfinished run of the same task goes on."""
@@ -262,18 +290,22 @@ class MultiModelExecutor:
         context: RunContext,
         *,
         tokens: bool,
-    ) -> AsyncIterator[ProgressEvent]:
+    ) -> AsyncGenerator[ProgressEvent, None]:
         """Run the graph and yield its events, the result last."""
         graph = build(layout, self.services).compile(checkpointer=saver, name="ymera")
         thread_id, clock = config["configurable"]["thread_id"], time.perf_counter()
+        yield ProgressEvent(event="started", thread_id=thread_id)
         modes: list[StreamMode] = ["custom", "messages"] if tokens else ["custom"]
-        parts = graph.astream(start, config, context=context, stream_mode=modes, subgraphs=True, durability="async")
-        async with aclosing(parts) as stream:  # type: ignore[type-var]  # declared as an iterator, is a generator
+        parts = graph.astream(
+            start, config, context=context, stream_mode=modes, subgraphs=True, durability="async"
+        )
+        # Declared as an iterator, it is a generator, and must be closed where the caller stops early.
+        async with aclosing(cast("AsyncGenerator[Any, None]", parts)) as stream:
             async for _, mode, part in stream:
-                event = _token(*part) if mode == "messages" else part
+                event = _token(*part) if mode == "messages" else cast("ProgressEvent", part)
                 if event is not None:
-                    yield {**event, "thread_id": thread_id} if event["event"] == "planned" else event
-        state = State(**(await graph.aget_state(config)).values)
+                    yield event
+        state = cast("State", (await graph.aget_state(config)).values)
         result = result_of(state, thread_id=thread_id, seconds=time.perf_counter() - clock)
         yield ProgressEvent(event="finished", result=result)
 
@@ -297,7 +329,9 @@ def _request(
 ) -> TaskRequest:
     given = dict(parameters or {})
     if not is_json(given):
-        raise InputError(f"The parameters are not JSON: {given!r:.200}. Use strings, numbers, lists and objects.")
+        raise InputError(
+            f"The parameters are not JSON: {given!r:.200}. Use strings, numbers, lists and objects."
+        )
     return TaskRequest(agent_name=agent_name, description=description, parameters=given, phases=phases)
 
 
@@ -317,13 +351,15 @@ def _config(thread_id: str, plan: Strategy | None = None) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id}, "run_name": "ymera", "metadata": said}
 
 
-async def _look(graph: StateGraph[Any, Any, Any, Any], saver: BaseCheckpointSaver[str], thread_id: str) -> tuple[State, bool]:
+async def _look(
+    graph: StateGraph[Any, Any, Any, Any], saver: BaseCheckpointSaver[str], thread_id: str
+) -> tuple[State, bool]:
     """Return the state of a thread, and whether its run is unfinished."""
     try:
         seen = await graph.compile(checkpointer=saver).aget_state(_config(thread_id))
     except sqlite3.DatabaseError as error:
         raise InputError(f"The checkpoints of thread {thread_id!r} cannot be read: {error}.") from error
-    return State(**seen.values), bool(seen.next)
+    return cast("State", seen.values), bool(seen.next)
 
 
 def _token(chunk: Any, metadata: Mapping[str, Any]) -> ProgressEvent | None:
@@ -334,7 +370,7 @@ def _token(chunk: Any, metadata: Mapping[str, Any]) -> ProgressEvent | None:
     return ProgressEvent(event="token", phase=metadata["phase"], attempt_id=metadata["attempt_id"], text=text)
 
 
-async def _result(events: AsyncIterator[ProgressEvent]) -> MultiModelResult:
+async def _result(events: AsyncGenerator[ProgressEvent, None]) -> MultiModelResult:
     """Return the result with which a stream of events ends."""
     result = [event["result"] async for event in events if event["event"] == "finished"]
     return result[-1]

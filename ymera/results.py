@@ -104,7 +104,9 @@ def result_of(state: State, *, thread_id: str, seconds: float) -> MultiModelResu
         thread_id=thread_id,
         agent_name=run["plan"]["agent_name"],
         error=state.get("error") or (failure(run) if how in ("failed", "no_model") else None),
-        skipped_phases={n: reason for n in names if not attempts_of(run, n) and (reason := skip_reason(run, n))},
+        skipped_phases={
+            n: reason for n in names if not attempts_of(run, n) and (reason := skip_reason(run, n))
+        },
         cost_known=usage["unpriced"] == 0,
         stopped_by_budget=over_budget(run) if how == "budget" else None,
         plan=run["plan"],
@@ -136,7 +138,11 @@ def _phase(run: RunView, state: State, name: str) -> PhaseResult:
 
 def _reason(attempts: list[Attempt], chosen: str, note: str) -> str:
     """Return why this model answered: what failed before it, what speaks for it, what became of the answer."""
-    failed = [f"fallback no. {i}: {a['model']} failed ({a['fault']['kind']})" for i, a in enumerate(attempts, 1) if a["fault"]]
+    failed = [
+        f"fallback no. {i}: {a['model']} failed ({a['fault']['kind']})"
+        for i, a in enumerate(attempts, 1)
+        if a["fault"]
+    ]
     return "; ".join(part for part in (*failed, chosen, note) if part)
 
 

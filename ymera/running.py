@@ -7,7 +7,7 @@ import shlex
 import signal
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,19 +53,19 @@ class _Watch:
     begun: bool = False
     again: tuple[str, ...] = ()
 
-    async def follow(self, events: AsyncIterator[ProgressEvent]) -> MultiModelResult:
+    async def follow(self, events: AsyncGenerator[ProgressEvent, None]) -> MultiModelResult:
         """Show the events and return the result, which the last of them carries."""
         last: ProgressEvent = {}
         task = asyncio.current_task()
         with _signals_cancel(task), self.progress as progress:
-            async with aclosing(events) as stream:  # type: ignore[type-var]  # an iterator that is a generator
+            async with aclosing(events) as stream:
                 async for last in stream:
                     self._note(last)
                     progress.tell(last)
         return last["result"]
 
     def _note(self, event: ProgressEvent) -> None:
-        if event["event"] == "planned":
+        if event["event"] == "started":
             self.thread_id = event["thread_id"]
         # Only the step behind the plan proves that the plan is kept.
         self.begun = self.begun or event["event"] == "attempt_started"
@@ -78,7 +78,9 @@ class _Watch:
         return f"Interrupted. Resume with: {shlex.join(['ymera', 'resume', self.thread_id, *self.again])}"
 
 
-def carry_out(events: AsyncIterator[ProgressEvent], show: Show, *, thread_id: str | None, begun: bool) -> int:
+def carry_out(
+    events: AsyncGenerator[ProgressEvent, None], show: Show, *, thread_id: str | None, begun: bool
+) -> int:
     """Carry out a run, show it, and return the exit code.
 
     `thread_id` is the run's thread where the caller named it; `begun` says that it holds a run already.

@@ -5,6 +5,7 @@ One server for all tests; it runs in a copy of langgraph.json's folder without a
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 TASK = "Write a function that adds two numbers"
 PLAN, CODE = Answer("Read both, add them."), Answer("```python\ndef add(a, b):\n    return a + b\n```")
 SOUND, POOR = Answer(ACCEPT), Answer(REVISE)
+SAID: dict[str, Any] = {"role": "user", "content": TASK}
 AGENTS = sorted(builtin_catalogue().agents)
 START_S = 60
 CALL_S = 30
@@ -64,7 +66,9 @@ class Dev:
         """Send a JSON-RPC request and return its result."""
         headers = {"Accept": "application/json, text/event-stream"}
         async with httpx.AsyncClient(timeout=CALL_S, trust_env=False, follow_redirects=True) as http:
-            answer = await http.post(self.url + path, json={"jsonrpc": "2.0", "id": "1", **body}, headers=headers)
+            answer = await http.post(
+                self.url + path, json={"jsonrpc": "2.0", "id": "1", **body}, headers=headers
+            )
         return answer.json()["result"]
 
 
@@ -118,16 +122,19 @@ async def _answering(url: str, server: asyncio.subprocess.Process, log: Path) ->
                     return
             except httpx.TransportError:
                 await asyncio.sleep(0.2)
-    raise AssertionError(f"langgraph dev ended at its start:\n{log.read_text()}")
+    raise AssertionError(f"langgraph dev ended at its start; see {log}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dev]:
     folder = tmp_path_factory.mktemp("studio")
     shutil.copy(ROOT / "langgraph.json", folder)
-    async with FaultyServer() as provider, _serving(folder, provider) as (url, log):
-        async with httpx.AsyncClient(base_url=url, timeout=CALL_S, trust_env=False) as http:
-            yield Dev(url=url, log=log, provider=provider, client=LangGraphClient(http))
+    async with (
+        FaultyServer() as provider,
+        _serving(folder, provider) as (url, log),
+        httpx.AsyncClient(base_url=url, timeout=CALL_S, trust_env=False) as http,
+    ):
+        yield Dev(url=url, log=log, provider=provider, client=LangGraphClient(http))
 
 
 # --- what is drawn and offered ---------------------------------------------------------------------------
@@ -150,7 +157,9 @@ async def test_an_agents_drawing_has_its_phases_each_with_a_fallback_loop(dev: D
     nodes = {_phase(str(node["id"])) for node in graph["nodes"]}
     phases = {str(phase) for phase in builtin_catalogue().agents[agent].phases_needed}
     assert {node for node in nodes if not node.startswith(("__", "join_"))} == {"match", "abort", *phases}
-    loops = {_phase(e["source"]) for e in graph["edges"] if e["source"] == e["target"] and e["data"] == "fallback"}
+    loops = {
+        _phase(e["source"]) for e in graph["edges"] if e["source"] == e["target"] and e["data"] == "fallback"
+    }
     assert loops == phases
 
 
@@ -217,15 +226,19 @@ async def test_a_run_falls_back_and_ends_well(dev: Dev) -> None:
 
 async def test_every_streamed_chunk_says_of_which_attempt_it_is(dev: Dev) -> None:
     dev.answers(Fault("cut"), PLAN, CODE, SOUND)
-    parts = await _stream(dev, "coding_agent", {"task": TASK})
-    chunks = [part.data for part in parts if part.event.startswith("messages")]
     said: dict[str, str] = {}
-    for chunk, metadata in chunks:
+    for chunk, metadata in await _messages(dev, {"task": TASK}):
         assert metadata["attempt_id"].startswith(metadata["phase"] + "-")
         said[metadata["attempt_id"]] = said.get(metadata["attempt_id"], "") + str(chunk["content"])
     assert said["planning-2"] == PLAN.text
     assert said["generation-1"] == CODE.text
     assert said["planning-1"]  # what the broken attempt had streamed: to be dropped by its attempt's name
+
+
+async def test_a_chat_client_is_streamed_the_answer_once_more_as_a_whole_message(dev: Dev) -> None:
+    dev.answers(PLAN, CODE, SOUND)
+    whole = [m for m, _ in await _messages(dev, {"messages": [SAID]}) if m["type"] != "AIMessageChunk"]
+    assert [(message["type"], message["content"]) for message in whole] == [("ai", CODE.text)]
 
 
 async def test_phases_side_by_side_stream_their_progress(dev: Dev) -> None:
@@ -236,6 +249,12 @@ async def test_phases_side_by_side_stream_their_progress(dev: Dev) -> None:
     assert ended == {"research": True, "generation": True, "review": True}
     updated = {node for part in parts if part.event == "updates" for node in part.data}
     assert {"match", "research", "generation", "review"} <= updated
+
+
+async def _messages(dev: Dev, given: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Run the coding agent; return the streamed messages, each with its metadata."""
+    parts = await _stream(dev, "coding_agent", given)
+    return [(part.data[0], part.data[1]) for part in parts if part.event.startswith("messages")]
 
 
 async def _stream(dev: Dev, agent: str, given: dict[str, Any]) -> list[StreamPart]:
@@ -303,8 +322,9 @@ async def test_wrong_input_fails_with_a_message_that_says_so(
 
 async def test_a_chat_client_sends_messages_alone_and_gets_the_answer_as_the_last(dev: Dev) -> None:
     dev.answers(PLAN, CODE, SOUND)
-    said = {"messages": [{"role": "user", "content": TASK}]}
-    result: Any = await dev.client.runs.wait(await dev.thread(), "coding_agent", input=said)
+    thread = await dev.thread()
+    given: dict[str, Any] = {"messages": [SAID]}
+    result: Any = await dev.client.runs.wait(thread, "coding_agent", input=given)
     assert [(message["type"], message["content"]) for message in result["messages"]] == [
         ("human", TASK),
         ("ai", CODE.text),
@@ -327,7 +347,7 @@ async def test_mcp_offers_the_graphs_as_tools_and_runs_one(dev: Dev) -> None:
     dev.answers(PLAN, CODE, SOUND)
     call = {"method": "tools/call", "params": {"name": "coding_agent", "arguments": {"task": TASK}}}
     content = (await dev.post("/mcp", call))["content"]
-    assert json.loads(content[0]["text"])["final_result"] == CODE.text
+    assert ast.literal_eval(content[0]["text"])["final_result"] == CODE.text  # the server writes it as Python
 
 
 async def test_nothing_blocked_the_event_loop_of_the_server(dev: Dev) -> None:

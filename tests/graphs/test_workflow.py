@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from tests.scripted import REVISE, Line, Script, scripted_services
@@ -33,7 +34,8 @@ async def run(script: Script, settings: Settings, **given: Any) -> dict[str, Any
     context = given.pop("context", None)
     graph = build(agent_layout(agent, services), services, agent).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
-    await graph.ainvoke({"task": TASK, "agent": agent, **given}, config, context=context)
+    asked: Any = {"task": TASK, "agent": agent, **given}
+    await graph.ainvoke(asked, config, context=context)
     state: dict[str, Any] = (await graph.aget_state(config)).values
     return state
 
@@ -251,8 +253,8 @@ async def test_a_chat_client_hands_in_messages_and_gets_its_answer_appended(sett
     services = scripted_services(script, settings)
     graph = build(None, services).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "chat"}}
-    await graph.ainvoke({"messages": [("user", "Write a haiku about rivers")]}, config)
-    result = await graph.ainvoke({"messages": [("user", "Now one about mountains")]}, config)
+    await graph.ainvoke({"messages": [HumanMessage("Write a haiku about rivers")]}, config)
+    result = await graph.ainvoke({"messages": [HumanMessage("Now one about mountains")]}, config)
     assert [m.type for m in result["messages"]] == ["human", "ai", "human", "ai"]
     assert "mountains" in str(script.calls[-1][1][1].content)
     assert "rivers" not in str(script.calls[-1][1][1].content)
@@ -283,9 +285,10 @@ async def test_bad_input_ends_a_bare_run_with_one_clear_error(
     settings: Settings, given: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     services = scripted_services(Script(), settings)
-    context = given.pop("context", None)
+    context = given.get("context")
+    asked: Any = {"task": TASK, **{name: value for name, value in given.items() if name != "context"}}
     with pytest.raises(error, match=words):
-        await build(None, services).compile().ainvoke({"task": TASK, **given}, context=context)
+        await build(None, services).compile().ainvoke(asked, context=context)
 
 
 async def test_a_cancelled_run_resumes_without_repeating_an_answer(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from ymera.routing import flow
 from ymera.routing.records import (
     Attempt,
     Candidate,
+    Decision,
     Fault,
     Limits,
     PhasePlan,
@@ -267,7 +268,7 @@ class Simulation:
         self.attempts.append(attempt(phase, number, f"{chosen['provider']}:{chosen['model']}", then))
         self.spent += 10
         if then is None and phase in ("review", "validation"):
-            decision = self.data.draw(st.sampled_from(["accept", "revise"]))
+            decision = self.data.draw(st.sampled_from(get_args(Decision)))
             self.verdicts[phase] = Verdict(decision=decision, findings=[], checks=[])
 
 

@@ -39,7 +39,9 @@ ALONE: Layout = (("research",), ("generation",), ("review",))
         pytest.param(reading("low"), 2, BESIDE, id="a simple task too"),
     ],
 )
-def test_the_layout_follows_from_profile_reading_and_limit(read: Reading, parallel: int, layout: Layout) -> None:
+def test_the_layout_follows_from_profile_reading_and_limit(
+    read: Reading, parallel: int, layout: Layout
+) -> None:
     assert arrange(phases("research", "generation", "review"), WRITER, read, parallel=parallel)[0] == layout
 
 
@@ -48,7 +50,9 @@ def test_every_departure_from_the_plain_order_has_its_reason() -> None:
     assert arrange(three, WRITER, reading(), parallel=2)[1] == [
         "research and generation run side by side: documentation_agent calls them independent"
     ]
-    assert arrange(three, WRITER, reading("high"), parallel=2)[1] == ["generation waits for research: the task is complex"]
+    assert arrange(three, WRITER, reading("high"), parallel=2)[1] == [
+        "generation waits for research: the task is complex"
+    ]
     assert arrange(three, BUILTIN.agents["coding_agent"], reading(), parallel=2)[1] == []
 
 
@@ -68,7 +72,9 @@ def test_three_phases_run_side_by_side_only_where_each_pair_is_independent() -> 
 PAIRS = st.lists(st.tuples(st.sampled_from(list(BUILTIN.phases)), st.sampled_from(list(BUILTIN.phases))))
 
 
-@given(st.sets(st.sampled_from(list(BUILTIN.phases))), PAIRS, st.integers(1, 8), st.sampled_from(["low", "high"]))
+@given(
+    st.sets(st.sampled_from(list(BUILTIN.phases))), PAIRS, st.integers(1, 8), st.sampled_from(["low", "high"])
+)
 def test_every_phase_stands_once_in_its_order_and_no_group_is_too_large(
     names: set[str], pairs: list[tuple[str, str]], parallel: int, complexity: Complexity
 ) -> None:

@@ -34,12 +34,24 @@ TODAY = date(2026, 11, 24)
 TASK = "Create a FastAPI endpoint for user management with sessions, roles and pages"
 AGENTS = sorted(BUILTIN.agents)
 PHASES = list(BUILTIN.phases)
-SKILLS = ("speed", "quality", "code", "sql", "reasoning", "accuracy", "creativity", "conversation", "planning")
+SKILLS = (
+    "speed",
+    "quality",
+    "code",
+    "sql",
+    "reasoning",
+    "accuracy",
+    "creativity",
+    "conversation",
+    "planning",
+)
 
 
 def only(*providers: str) -> Callable[[ModelProfile], str | None]:
     """Say of the models of other providers that their key is missing."""
-    return lambda model: None if model.provider in providers else f"{model.provider.upper()}_API_KEY is not set"
+    return lambda model: (
+        None if model.provider in providers else f"{model.provider.upper()}_API_KEY is not set"
+    )
 
 
 def world(
@@ -91,16 +103,26 @@ def of(candidate: Candidate) -> ModelProfile:
 @pytest.mark.parametrize(
     ("agent", "phase", "skill", "at_least"),
     [
-        pytest.param("coding_agent", "generation", "code", 9.5, id="code is made by a code-specialised model"),
-        pytest.param("coding_agent", "refinement", "code", 9.5, id="code is mended by a code-specialised model"),
-        pytest.param("analysis_agent", "generation", "reasoning", 9.5, id="an analysis is made by a reasoning model"),
-        pytest.param("analysis_agent", "research", "reasoning", 9.5, id="research is done by a reasoning model"),
+        pytest.param(
+            "coding_agent", "generation", "code", 9.5, id="code is made by a code-specialised model"
+        ),
+        pytest.param(
+            "coding_agent", "refinement", "code", 9.5, id="code is mended by a code-specialised model"
+        ),
+        pytest.param(
+            "analysis_agent", "generation", "reasoning", 9.5, id="an analysis is made by a reasoning model"
+        ),
+        pytest.param(
+            "analysis_agent", "research", "reasoning", 9.5, id="research is done by a reasoning model"
+        ),
         pytest.param("web_scraping_agent", "generation", "speed", 9, id="scraping goes to a fast model"),
         pytest.param("coding_agent", "planning", "speed", 9, id="plans come from a fast model"),
         pytest.param("database_agent", "generation", "sql", 9, id="SQL is made by a model that knows SQL"),
         pytest.param("documentation_agent", "generation", "creativity", 9, id="documents come from a writer"),
         pytest.param("coding_agent", "review", "quality", 9.5, id="a review is done by a quality model"),
-        pytest.param("database_agent", "validation", "accuracy", 9.5, id="a validation is done by an accurate model"),
+        pytest.param(
+            "database_agent", "validation", "accuracy", 9.5, id="a validation is done by an accurate model"
+        ),
     ],
 )
 def test_with_all_keys_each_phase_goes_to_a_model_that_is_good_at_it(
@@ -168,12 +190,17 @@ def test_every_phase_of_every_agent_has_a_plan(agent: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_every_model_is_either_a_candidate_or_rejected_with_a_reason_that_a_person_understands(agent: str) -> None:
+def test_every_model_is_either_a_candidate_or_rejected_with_a_reason_that_a_person_understands(
+    agent: str,
+) -> None:
     for phase in match(agent, where=world(only("groq", "embedded")))["phases"]:
         named = [*candidates(phase), *phase["rejected"]]
         assert sorted(f"{each['provider']}:{each['model']}" for each in named) == sorted(BUILTIN.models)
         for each in phase["rejected"]:
-            assert re.search(r"is not set|retired|ranked no\. \d+ with|not able to do|needs about \d+ tokens", each["reason"])
+            assert re.search(
+                r"is not set|retired|ranked no\. \d+ with|not able to do|needs about \d+ tokens",
+                each["reason"],
+            )
 
 
 # --- names that retire -------------------------------------------------------------------------------------
@@ -211,7 +238,10 @@ def test_of_a_name_at_two_providers_only_the_retired_ones_successor_carries_the_
 def test_gemini_2_5_gives_way_to_its_successor_on_the_first_of_december_2026(
     day: date, candidate: bool, successor: bool
 ) -> None:
-    chosen = plan(match("analysis_agent", where=world(only("google"), today=day), wishes=Wishes(attempts=9)), "generation")
+    chosen = plan(
+        match("analysis_agent", where=world(only("google"), today=day), wishes=Wishes(attempts=9)),
+        "generation",
+    )
     reasons = {c["model"]: c["reason"] for c in candidates(chosen)}
     assert ("gemini-2.5-pro" in reasons) == candidate
     assert ("gemini-2.5-pro retired on 2026-12-01" in reasons["gemini-3.8-flash"]) == successor
@@ -240,11 +270,19 @@ def test_on_no_day_is_a_retired_model_a_candidate(day: date, agent: str, single:
     [
         pytest.param(Wishes(), TASK, "multi_model", "4 phases of a task of", id="an everyday task"),
         pytest.param(Wishes(), "Simple function", "single_model", "the task is simple", id="a simple task"),
-        pytest.param(Wishes(strategy="single_model"), TASK, "single_model", "was asked for", id="asked for one"),
         pytest.param(
-            Wishes(strategy="multi_model"), "Simple function", "multi_model", "was asked for", id="asked for several"
+            Wishes(strategy="single_model"), TASK, "single_model", "was asked for", id="asked for one"
         ),
-        pytest.param(Wishes(model="gpt-6-sol"), TASK, "single_model", "the run asks for gpt-6-sol", id="one by name"),
+        pytest.param(
+            Wishes(strategy="multi_model"),
+            "Simple function",
+            "multi_model",
+            "was asked for",
+            id="asked for several",
+        ),
+        pytest.param(
+            Wishes(model="gpt-6-sol"), TASK, "single_model", "the run asks for gpt-6-sol", id="one by name"
+        ),
     ],
 )
 def test_the_kind_of_strategy_and_its_reason(wishes: Wishes, task: str, kind: str, reason: str) -> None:
@@ -268,7 +306,9 @@ def test_an_agent_that_uses_one_model_only_is_obeyed(wish: str) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("providers", [("embedded",), ("groq", "embedded"), ("google", "mistral"), ()])
-def test_a_single_model_is_the_same_in_every_phase_in_which_it_may_stand(agent: str, providers: tuple[str, ...]) -> None:
+def test_a_single_model_is_the_same_in_every_phase_in_which_it_may_stand(
+    agent: str, providers: tuple[str, ...]
+) -> None:
     where = world(only(*providers)) if providers else world()
     strategy = match(agent, where=where, wishes=Wishes(strategy="single_model"), phases=PHASES)
     assert len(set(primaries(strategy).values())) == 1
@@ -303,9 +343,19 @@ def test_a_demanded_name_at_two_providers_allows_both_and_nothing_else() -> None
     ("wishes", "where", "error", "words"),
     [
         pytest.param(
-            Wishes(model="codestrall"), world(), InputError, ["'codestrall'", "Did you mean 'codestral'"], id="misspelt"
+            Wishes(model="codestrall"),
+            world(),
+            InputError,
+            ["'codestrall'", "Did you mean 'codestral'"],
+            id="misspelt",
         ),
-        pytest.param(Wishes(model="%%%"), world(), InputError, ["Unknown model '%%%'. `ymera models`"], id="nothing near"),
+        pytest.param(
+            Wishes(model="%%%"),
+            world(),
+            InputError,
+            ["Unknown model '%%%'. `ymera models`"],
+            id="nothing near",
+        ),
         pytest.param(
             Wishes(model="codestral"),
             world(only("groq")),
@@ -314,7 +364,11 @@ def test_a_demanded_name_at_two_providers_allows_both_and_nothing_else() -> None
             id="its key is missing",
         ),
         pytest.param(
-            Wishes(model="jamba"), world(), NoUsableModelError, ["jamba", "retired on 2026-08-09"], id="gone for good"
+            Wishes(model="jamba"),
+            world(),
+            NoUsableModelError,
+            ["jamba", "retired on 2026-08-09"],
+            id="gone for good",
         ),
         pytest.param(
             Wishes(model="codestral", providers=("groq",)),
@@ -324,7 +378,11 @@ def test_a_demanded_name_at_two_providers_allows_both_and_nothing_else() -> None
             id="its provider is ruled out",
         ),
         pytest.param(
-            Wishes(providers=("grok",)), world(), InputError, ["Unknown provider 'grok'", "groq"], id="unknown provider"
+            Wishes(providers=("grok",)),
+            world(),
+            InputError,
+            ["Unknown provider 'grok'", "groq"],
+            id="unknown provider",
         ),
     ],
 )
@@ -344,7 +402,9 @@ def test_only_the_providers_that_are_wished_for_take_part() -> None:
 
 
 def test_with_a_limit_in_usd_a_model_without_a_price_is_rejected() -> None:
-    unpriced = [model for model in BUILTIN.models.values() if model.price is None and model.status == "active"]
+    unpriced = [
+        model for model in BUILTIN.models.values() if model.price is None and model.status == "active"
+    ]
     assert unpriced
     strategy = match(where=world(only("cohere")), wishes=Wishes(usd=0.1, attempts=9))
     for phase in strategy["phases"]:
@@ -377,14 +437,20 @@ def test_a_long_task_rejects_small_windows_with_the_numbers() -> None:
 
 
 @pytest.mark.parametrize(("words", "providers"), [(4_000, ("embedded",)), (2_000_000, ())])
-def test_a_task_longer_than_any_window_is_refused_with_the_numbers(words: int, providers: tuple[str, ...]) -> None:
+def test_a_task_longer_than_any_window_is_refused_with_the_numbers(
+    words: int, providers: tuple[str, ...]
+) -> None:
     where = world(only(*providers)) if providers else world()
-    with pytest.raises(InputError, match=r"The task is too long: \w+ needs about \d+ tokens.*window.*has \d+"):
+    with pytest.raises(
+        InputError, match=r"The task is too long: \w+ needs about \d+ tokens.*window.*has \d+"
+    ):
         match(task="word " * words, where=where)
 
 
 def test_long_parameters_count_like_a_long_task() -> None:
-    request = TaskRequest(agent_name="coding_agent", description="Sort it", parameters={"rows": ["x" * 50] * 1000})
+    request = TaskRequest(
+        agent_name="coding_agent", description="Sort it", parameters={"rows": ["x" * 50] * 1000}
+    )
     strategy = make_strategy(request, Wishes(), world(only("embedded", "groq")))
     assert {c["provider"] for c in all_candidates(strategy)} == {"groq"}
 
@@ -408,7 +474,9 @@ def test_an_unknown_agent_gets_the_default_profile_and_a_warning() -> None:
 
 
 def test_an_unknown_agent_is_refused_where_strictness_is_wished_for() -> None:
-    with pytest.raises(UnknownAgentError, match=r"No profile for agent 'gardening_agent'\. Known agents: analysis_agent"):
+    with pytest.raises(
+        UnknownAgentError, match=r"No profile for agent 'gardening_agent'\. Known agents: analysis_agent"
+    ):
         match("gardening_agent", wishes=Wishes(strict=True))
 
 
@@ -450,10 +518,16 @@ def test_the_custom_profile_of_the_specification_works_as_written() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"phases_needed": ["generation", "cooking"]}, "Unknown phase 'cooking'", id="unknown phase"),
+        pytest.param(
+            {"phases_needed": ["generation", "cooking"]}, "Unknown phase 'cooking'", id="unknown phase"
+        ),
         pytest.param({"phases_needed": []}, "No phase is given", id="no phase"),
-        pytest.param({"phases_needed": [TaskPhase.REVIEW]}, "produce no result. Add generation", id="no result"),
-        pytest.param({"phases_needed": "generation"}, r"one text, 'generation'\. Give a list", id="a text for a list"),
+        pytest.param(
+            {"phases_needed": [TaskPhase.REVIEW]}, "produce no result. Add generation", id="no result"
+        ),
+        pytest.param(
+            {"phases_needed": "generation"}, r"one text, 'generation'\. Give a list", id="a text for a list"
+        ),
     ],
 )
 def test_a_wrong_custom_profile_is_one_clear_message(fields: dict[str, Any], message: str) -> None:
@@ -479,9 +553,17 @@ def test_a_preferred_model_that_nobody_knows_is_a_warning() -> None:
         pytest.param({"description": None}, "The task is not a text: None", id="no text"),
         pytest.param({"description": "half a letter: \ud800"}, r"not valid text.*ud800", id="half a letter"),
         pytest.param({"phases": []}, "No phase is given", id="an empty list of phases"),
-        pytest.param({"phases": ["planing", "generation"]}, "Unknown phase 'planing'. Known phases: planning", id="misspelt"),
-        pytest.param({"phases": ["planning", "review"]}, "produce no result. Add generation", id="no generation"),
-        pytest.param({"phases": "generation"}, r"one text, 'generation'\. Give a list", id="phases as one text"),
+        pytest.param(
+            {"phases": ["planing", "generation"]},
+            "Unknown phase 'planing'. Known phases: planning",
+            id="misspelt",
+        ),
+        pytest.param(
+            {"phases": ["planning", "review"]}, "produce no result. Add generation", id="no generation"
+        ),
+        pytest.param(
+            {"phases": "generation"}, r"one text, 'generation'\. Give a list", id="phases as one text"
+        ),
         pytest.param({"parameters": ["a"]}, r"not a JSON object: \['a'\]", id="parameters as a list"),
         pytest.param({"parameters": {"a": object()}}, "not a JSON object", id="a parameter that is no JSON"),
         pytest.param({"parameters": {1: "a"}}, "not a JSON object", id="a key that is no text"),
@@ -501,13 +583,17 @@ def test_phases_may_be_members_of_the_enumeration_in_any_order_and_twice() -> No
 
 
 def test_a_phase_that_the_compiled_graph_lacks_is_refused() -> None:
-    with pytest.raises(InputError, match=r"This graph has no phase research\. Its phases: planning, generation"):
+    with pytest.raises(
+        InputError, match=r"This graph has no phase research\. Its phases: planning, generation"
+    ):
         match(phases=["research", "generation"], wishes=Wishes(layout=(("planning",), ("generation",))))
 
 
 def test_the_layout_of_the_compiled_graph_counts_for_the_prediction_too() -> None:
     phases = ["research", "generation"]
-    one_by_one = match("documentation_agent", phases=phases, wishes=Wishes(layout=(("research",), ("generation",))))
+    one_by_one = match(
+        "documentation_agent", phases=phases, wishes=Wishes(layout=(("research",), ("generation",)))
+    )
     beside = match("documentation_agent", phases=phases)
     assert beside["layout"] == [["research", "generation"]]
     assert "side by side" not in one_by_one["reason"]
@@ -519,7 +605,9 @@ def test_the_layout_of_the_compiled_graph_counts_for_the_prediction_too() -> Non
 # --- what holds for every plan -----------------------------------------------------------------------------
 
 SCORES = st.fixed_dictionaries({skill: st.integers(0, 20).map(lambda n: n / 2) for skill in SKILLS})
-TASKS = st.sampled_from([TASK, "Simple function", "Urgent: design a complex distributed system", "A creative poem"])
+TASKS = st.sampled_from(
+    [TASK, "Simple function", "Urgent: design a complex distributed system", "A creative poem"]
+)
 
 
 @given(TASKS, st.sampled_from(AGENTS), st.sampled_from(["auto", "single_model", "multi_model"]))
@@ -564,7 +652,9 @@ def test_a_model_that_is_better_in_every_skill_is_ranked_first(
 
 @given(SCORES, st.sampled_from(["unavailable", "retired"]), st.sampled_from(AGENTS))
 @settings(max_examples=40, deadline=None)
-def test_a_model_that_cannot_be_used_changes_no_ranking(scores: dict[str, float], why: str, agent: str) -> None:
+def test_a_model_that_cannot_be_used_changes_no_ranking(
+    scores: dict[str, float], why: str, agent: str
+) -> None:
     extra = replace(
         BUILTIN.models["openai:gpt-6.1-terra"],
         name="extra",
@@ -579,7 +669,9 @@ def test_a_model_that_cannot_be_used_changes_no_ranking(scores: dict[str, float]
 
 @given(st.integers(), st.sampled_from(AGENTS), st.sampled_from(["multi_model", "single_model"]))
 @settings(max_examples=30, deadline=None)
-def test_the_same_input_gives_the_same_plan_whatever_the_order_of_the_catalogue(seed: int, agent: str, wish: str) -> None:
+def test_the_same_input_gives_the_same_plan_whatever_the_order_of_the_catalogue(
+    seed: int, agent: str, wish: str
+) -> None:
     def shuffled(mapping: Any) -> dict[str, Any]:
         items = list(mapping.items())
         random.Random(seed).shuffle(items)
@@ -617,7 +709,7 @@ def test_a_match_does_no_input_or_output() -> None:
     match()  # the words by which a task is read are loaded once
     sys.addaudithook(_watch)
     with watched() as control:
-        (open(__file__)).close()  # noqa: PTH123, SIM115 - the watch itself must see something
+        (open(__file__)).close()  # noqa: PTH123 - the watch itself must see something
     assert control
     with watched() as seen:
         for agent in AGENTS:

@@ -29,7 +29,9 @@ CODING = BUILTIN.agents["coding_agent"]
 TODAY = date(2026, 11, 24)
 
 
-def reading(complexity: Complexity = "normal", speed: Level = "normal", creativity: Level = "normal") -> Reading:
+def reading(
+    complexity: Complexity = "normal", speed: Level = "normal", creativity: Level = "normal"
+) -> Reading:
     return Reading(complexity=complexity, speed=speed, creativity=creativity, evidence=[])
 
 
@@ -38,7 +40,10 @@ def phase(**fields: object) -> PhaseProfile:
 
 
 def case(
-    weights: dict[str, float] | None = None, *, preferred: dict[str, int] | None = None, where: PhaseProfile | None = None
+    weights: dict[str, float] | None = None,
+    *,
+    preferred: dict[str, int] | None = None,
+    where: PhaseProfile | None = None,
 ) -> Case:
     return Case(
         phase=where or phase(produces=True),
@@ -52,7 +57,12 @@ def case(
 
 def model(scores: dict[str, float] | None = None, **fields: object) -> ModelProfile:
     plain = ModelProfile(
-        name="m", provider="p", model_id="m", scores=scores or {}, context_tokens=8_000, max_output_tokens=2_000
+        name="m",
+        provider="p",
+        model_id="m",
+        scores=scores or {},
+        context_tokens=8_000,
+        max_output_tokens=2_000,
     )
     return replace(plain, **fields)  # type: ignore[arg-type]
 
@@ -61,8 +71,16 @@ def model(scores: dict[str, float] | None = None, **fields: object) -> ModelProf
     ("scores", "weights", "value", "because"),
     [
         pytest.param({"code": 8}, {"code": 1.0}, 0.8, "code 8/10", id="one skill"),
-        pytest.param({"code": 10, "speed": 0}, {"code": 3.0, "speed": 1.0}, 0.75, "code 10/10, speed 0/10", id="weighted"),
-        pytest.param({}, {"code": 1.0}, 0.5, "code 5/10", id="a skill that the row does not mention is neutral"),
+        pytest.param(
+            {"code": 10, "speed": 0},
+            {"code": 3.0, "speed": 1.0},
+            0.75,
+            "code 10/10, speed 0/10",
+            id="weighted",
+        ),
+        pytest.param(
+            {}, {"code": 1.0}, 0.5, "code 5/10", id="a skill that the row does not mention is neutral"
+        ),
         pytest.param({"code": 9}, {}, 0.5, "", id="no weight at all is neutral"),
         pytest.param(
             {"a": 1, "b": 2, "c": 3, "d": 4},
@@ -84,7 +102,9 @@ def test_skills_are_the_weighted_mean(
 @pytest.mark.parametrize(
     ("what", "agent_share"),
     [
-        pytest.param(phase(produces=True), 1.0, id="a phase that makes the result counts the agent's skills in full"),
+        pytest.param(
+            phase(produces=True), 1.0, id="a phase that makes the result counts the agent's skills in full"
+        ),
         pytest.param(phase(judges=True), 0.5, id="a phase that judges it counts them half"),
         pytest.param(phase(), 0.0, id="any other does not count them"),
     ],
@@ -98,8 +118,12 @@ def test_the_agents_skills_count_by_what_the_phase_does(what: PhaseProfile, agen
     ("read", "more"),
     [
         pytest.param(reading(), {}, id="a normal task adds nothing"),
-        pytest.param(reading("high"), {"quality": 1.0, "reasoning": 1.0}, id="a complex one asks for quality"),
-        pytest.param(reading("low"), {"speed": 1.0, "cost": 1.0}, id="a simple one for speed and a low price"),
+        pytest.param(
+            reading("high"), {"quality": 1.0, "reasoning": 1.0}, id="a complex one asks for quality"
+        ),
+        pytest.param(
+            reading("low"), {"speed": 1.0, "cost": 1.0}, id="a simple one for speed and a low price"
+        ),
         pytest.param(reading(speed="high"), {"speed": 2.0}, id="an urgent one for speed"),
         pytest.param(reading(creativity="high"), {"creativity": 1.5}, id="a creative one for creativity"),
         pytest.param(
@@ -135,7 +159,9 @@ def test_an_earlier_preference_counts_more_and_most_where_the_result_is_made() -
         pytest.param(model({"cost": 2}), 0.2, "", id="dear"),
         pytest.param(model(), 0.5, "", id="not known"),
         pytest.param(model({"cost": 10}, price=Price(input=0, output=0)), 1.0, "free", id="free"),
-        pytest.param(model({"cost": 10}, price=Price(input=0, output=1)), 1.0, "cheap", id="only the input is free"),
+        pytest.param(
+            model({"cost": 10}, price=Price(input=0, output=1)), 1.0, "cheap", id="only the input is free"
+        ),
     ],
 )
 def test_a_low_price_speaks_for_a_model(row: ModelProfile, value: float, because: str) -> None:
@@ -148,13 +174,20 @@ def test_a_low_price_speaks_for_a_model(row: ModelProfile, value: float, because
         pytest.param(model(), 1.0, "", id="stays"),
         pytest.param(model(status="deprecated"), 0.0, "deprecated", id="deprecated"),
         pytest.param(
-            model(status="deprecated", retires_on=date(2026, 12, 1)), 0.0, "retires on 2026-12-01", id="goes next week"
+            model(status="deprecated", retires_on=date(2026, 12, 1)),
+            0.0,
+            "retires on 2026-12-01",
+            id="goes next week",
         ),
-        pytest.param(model(retires_on=date(2026, 12, 1)), 0.0, "retires on 2026-12-01", id="active and goes next week"),
+        pytest.param(
+            model(retires_on=date(2026, 12, 1)), 0.0, "retires on 2026-12-01", id="active and goes next week"
+        ),
         pytest.param(model(retires_on=date(2029, 12, 1)), 1.0, "", id="goes in three years"),
     ],
 )
-def test_a_model_that_is_about_to_go_gives_way_to_an_equal(row: ModelProfile, value: float, because: str) -> None:
+def test_a_model_that_is_about_to_go_gives_way_to_an_equal(
+    row: ModelProfile, value: float, because: str
+) -> None:
     assert future(row, case()) == Judgement(value, because)
 
 

@@ -99,7 +99,7 @@ class RecordingServer:
         """Return the root runs, each with its children in the order in which they began."""
         for run in self.runs.values():
             run.children = []
-        roots = []
+        roots: list[TracedRun] = []
         for run in sorted(self.runs.values(), key=lambda run: str(run.fields["dotted_order"])):
             parent = self.runs.get(str(run.fields.get("parent_run_id")))
             (parent.children if parent else roots).append(run)
@@ -122,9 +122,9 @@ class RecordingServer:
         for part in BytesParser(policy=HTTP).parsebytes(head + body).iter_parts():
             name = str(part.get_param("name", header="content-disposition"))
             event, run_id, *key = name.split(".")
-            if event in ("post", "patch"):
-                value = json.loads(part.get_payload(decode=True))
-                self._take(run_id, {key[0]: value} if key else value)
+            value = part.get_payload(decode=True)
+            if event in ("post", "patch") and isinstance(value, bytes):
+                self._take(run_id, {key[0]: json.loads(value)} if key else json.loads(value))
 
     def _take(self, run_id: str, fields: dict[str, Any]) -> None:
         run = self.runs.setdefault(run_id, TracedRun(id=run_id))

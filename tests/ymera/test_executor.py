@@ -23,6 +23,7 @@ from ymera import (
     Settings,
     TaskPhase,
 )
+from ymera.routing.records import Verdict
 
 TASK = "Create a FastAPI endpoint for user management"
 DOWN = ConnectionError("no route to host")
@@ -130,7 +131,7 @@ async def test_the_stream_tells_of_every_attempt_and_ends_with_the_result(
     script.lines["codestral-latest"] = deque([Line(text="one two", breaks_after=1, error=DOWN)])
     events: list[ProgressEvent] = [event async for event in executor.stream("coding_agent", TASK)]
     kinds = [event["event"] for event in events]
-    assert (kinds[0], kinds[-1]) == ("planned", "finished")
+    assert (kinds[0], kinds[1], kinds[-1]) == ("started", "planned", "finished")
     assert kinds.count("attempt_started") == kinds.count("attempt_ended") == 4
     texts = {e["attempt_id"]: "" for e in events if e["event"] == "token"}
     for event in events:
@@ -224,11 +225,9 @@ async def test_a_review_that_asks_for_more_is_followed_by_refinement(
     script.judge = Line(text=REVISE)
     result = await executor.execute_with_multi_model("coding_agent", TASK)
     assert [phase.phase for phase in result.phase_results][-1] == "refinement"
-    assert result.phase_results[2].verdict == {
-        "decision": "revise",
-        "findings": ["the greeting is missing"],
-        "checks": [],
-    }
+    assert result.phase_results[2].verdict == Verdict(
+        decision="revise", findings=["the greeting is missing"], checks=[]
+    )
 
 
 async def test_models_added_from_python_count_from_the_next_run(executor: MultiModelExecutor) -> None:

@@ -1,0 +1,315 @@
+"""Models that run in this process, without a key: llama.cpp's own server (xllamacpp) on the loopback.
+
+One server a model, started when first asked for and closed with the process. It speaks OpenAI's format, so that
+the same chat model serves it, a file of the user's own and a server of the user's own. The memory that a loaded
+model takes stands in its row of data/weights.toml.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import importlib
+import importlib.util
+import os
+import secrets
+import socket
+import stat
+import threading
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from ..routing.errors import InputError, WeightsError
+from .cores import choose_threads, usable_cores
+from .gguf import read_header
+from .providers import is_loopback
+from .settings import Settings
+from .weights import locate, pull
+from .weights_sources import Progress, Report
+
+CONTEXT_TOKENS = 8_192
+"""Window of one conversation, prompt and answer together. Memory for it is taken at the start, for every slot
+(12 kB a token with the 0.5B, 28 kB with the 1.5B)."""
+
+SLOTS = 2
+"""Conversations that a model holds at a time, as many as phases run side by side; further ones wait."""
+
+_PROMPT_CACHE_MB = 256  # the runner's default is 8 GB
+_READ_BLOCK = 1 << 22
+_DESCRIPTORS = Path("/dev/fd")
+_NOT_INSTALLED = "xllamacpp is not installed: pip install 'ymera[local]'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where a server listens. The key is made for it alone and keeps other programs of this machine out."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+
+
+@dataclass(kw_only=True)
+class _Running:
+    server: Any  # xllamacpp has no types
+    endpoint: Endpoint
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the fetch any more."""
+
+
+# --- what callers need -----------------------------------------------------------------------------------
+
+
+def availability(name: str, settings: Settings) -> str | None:
+    """Return None for a model that may be called, else the reason in words for a person.
+
+    Weights that are not here yet but may be fetched count as there. Looks at files alone: the runner is not
+    loaded for it.
+    """
+    if importlib.util.find_spec("xllamacpp") is None:
+        return _NOT_INSTALLED
+    if _POOL.runner_fault:
+        return _POOL.runner_fault
+    if own := settings.ymera_local_models.get(name):
+        return None if own.is_file() else f"{own} is not there (YMERA_LOCAL_MODELS)"
+    try:
+        if settings.ymera_downloads or locate(name, settings):
+            return None
+    except WeightsError as error:
+        return str(error)
+    return f"no weights here, and YMERA_DOWNLOADS=false: ymera models pull {name}, or set YMERA_LOCAL_DIR"
+
+
+def runner_fault() -> str | None:
+    """Load the runner and return what keeps it from working here; None when it does."""
+    try:
+        _POOL.runner()
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+async def open_server(name: str, settings: Settings, progress: Report | None = None) -> Endpoint:
+    """Return the server of a model, started on first use and fetched before where its weights are not here.
+
+    `name` is an embedded model, or a name of `YMERA_LOCAL_MODELS`; `progress` is called from another thread with
+    every step of a fetch. The runner holds Python's lock while it takes in the weights, a second or two: the
+    whole process waits meanwhile, once a model.
+
+    Raises:
+        ImportError: the runner is missing or does not load; the message says what to install.
+        WeightsError: the weights cannot be had, or cannot be loaded.
+    """
+    if running := _POOL.running.get(_key(name, settings)):
+        return running.endpoint
+    stop = threading.Event()
+
+    def report(step: Progress) -> None:
+        if stop.is_set():
+            raise _StoppedError
+        if progress:
+            progress(step)
+
+    try:
+        return await asyncio.to_thread(_POOL.open, name, settings, report)
+    finally:
+        stop.set()  # a caller that was cancelled leaves the thread behind: it stops at its next step
+
+
+async def fetched(name: str, settings: Settings) -> AsyncGenerator[Progress, None]:
+    """Fetch a model's weights where they are not on this machine, yielding every step; at once where they are.
+
+    Raises:
+        WeightsError: they cannot be had.
+    """
+    if name in settings.ymera_local_models or locate(name, settings) is not None:
+        return
+    loop, steps, stop = asyncio.get_running_loop(), asyncio.Queue[Progress](), threading.Event()
+
+    def report(step: Progress) -> None:
+        if stop.is_set():
+            raise _StoppedError
+        loop.call_soon_threadsafe(steps.put_nowait, step)
+
+    fetching = asyncio.ensure_future(asyncio.to_thread(pull, name, settings, report))
+    try:
+        while not fetching.done() or not steps.empty():
+            step = asyncio.ensure_future(steps.get())
+            await asyncio.wait({step, fetching}, return_when=asyncio.FIRST_COMPLETED)
+            if step.done():
+                yield step.result()
+            else:
+                step.cancel()
+        await fetching
+    finally:
+        stop.set()  # a caller that goes away leaves the thread behind: it stops at its next step
+
+
+def close_all() -> None:
+    """Close every server and free its memory; an answer in the making is broken off. Open again as needed."""
+    _POOL.close()
+
+
+def model_names(base_url: str) -> list[str]:
+    """Return the names of the models that a user's OpenAI-compatible server offers. Blocks: one short request.
+
+    Args:
+        base_url: with its `/v1`, as `YMERA_LOCAL_BASE_URL` has it.
+
+    Raises:
+        InputError: nothing answers there, or not in OpenAI's way.
+    """
+    address = f"{base_url.rstrip('/')}/models"
+    wrong = f"YMERA_LOCAL_BASE_URL={base_url!r}: GET {address}"
+    try:
+        reply = httpx.get(address, timeout=httpx.Timeout(30, connect=5), trust_env=not is_loopback(base_url))
+        reply.raise_for_status()
+        return [str(model["id"]) for model in reply.json()["data"]]
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        said = str(error) or type(error).__name__
+        raise InputError(
+            f"{wrong}: {said}. Is the server running, and does the address end in /v1?"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{wrong} is not answered in OpenAI's way, with the models in `data`.") from error
+
+
+# --- one server a model ----------------------------------------------------------------------------------
+
+_Key = tuple[str, Path | None]
+
+
+def _key(name: str, settings: Settings) -> _Key:
+    return name, settings.ymera_local_models.get(name)
+
+
+class _Pool:
+    """The servers of this process."""
+
+    def __init__(self) -> None:
+        self.running: dict[_Key, _Running] = {}
+        self.runner_fault: str | None = None
+        self._locks: defaultdict[_Key, threading.Lock] = defaultdict(threading.Lock)
+
+    def open(self, name: str, settings: Settings, report: Report) -> Endpoint:
+        key = _key(name, settings)
+        with self._locks[key]:
+            if key not in self.running:
+                runner = self.runner()
+                path, context_tokens = _weights_of(name, settings, report)
+                self.running[key] = _start(runner, _parameters(runner, name, path, context_tokens, settings))
+            return self.running[key].endpoint
+
+    def runner(self) -> ModuleType:
+        # Threads that wait for one another spin, by default for milliseconds each time, and on a busy machine
+        # that starves them all. OpenMP reads this once, when it is loaded, so there is no other place for it.
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+        try:
+            return importlib.import_module("xllamacpp")
+        except ImportError as error:
+            self.runner_fault = _mend(error)
+            raise ImportError(self.runner_fault) from error
+
+    def close(self) -> None:
+        while self.running:
+            _, running = self.running.popitem()
+            _hang_up(running.endpoint)
+            del running  # the last reference: the server ends here
+
+
+def _mend(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return _NOT_INSTALLED
+    if "libgomp" in str(error):  # the system's loader tells it by text alone
+        return "xllamacpp needs the system's OpenMP library, libgomp.so.1: apt-get install libgomp1"
+    return f"xllamacpp does not load on this machine: {error}"
+
+
+def _weights_of(name: str, settings: Settings, report: Report) -> tuple[Path, int]:
+    """Return file and window of a model."""
+    own = settings.ymera_local_models.get(name)
+    if own is None:
+        return pull(name, settings, report), CONTEXT_TOKENS
+    header = read_header(own)
+    if not header.has_chat_template:
+        raise WeightsError(
+            f"{own} has no chat template: it is no chat model. Take its `instruct` or `chat` variant."
+        )
+    return own, min(CONTEXT_TOKENS, header.context_tokens or CONTEXT_TOKENS)
+
+
+def _parameters(runner: ModuleType, name: str, path: Path, context_tokens: int, settings: Settings) -> Any:
+    threads = choose_threads(usable_cores(), settings.ymera_threads)
+    chosen = runner.CommonParams()
+    chosen.model.path = str(path)
+    chosen.model_alias = {name}
+    chosen.api_keys = [secrets.token_urlsafe(32)]
+    chosen.n_parallel = SLOTS
+    chosen.n_ctx = context_tokens * SLOTS  # divided among the slots
+    chosen.cpuparams.n_threads = threads.decode
+    chosen.cpuparams_batch.n_threads = threads.batch
+    chosen.cache_ram_mib = _PROMPT_CACHE_MB
+    # Both would lengthen the start, during which the whole process waits.
+    chosen.warmup = False
+    chosen.fit_params = False
+    chosen.ui = False
+    chosen.verbosity = -1
+    return chosen
+
+
+def _start(runner: ModuleType, parameters: Any) -> _Running:
+    path = Path(parameters.model.path)
+    _read_through(path)
+    try:
+        server = runner.Server(parameters)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{path} cannot be loaded: it is cut short or damaged, of a kind that the runner does not know, or "
+            f"larger than the free memory ({error})."
+        ) from error
+    endpoint = Endpoint(base_url=f"{server.listening_address}/v1", api_key=parameters.api_keys[0])
+    return _Running(server=server, endpoint=endpoint)
+
+
+def _read_through(path: Path) -> None:
+    """Bring a file into the page cache: from a cold disk the runner would hold Python's lock for long."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(_READ_BLOCK):
+            pass
+
+
+def _hang_up(endpoint: Endpoint) -> None:
+    """Break off the connections to a server of ours.
+
+    Closing a server waits for its requests. One that does not stream ends with its connection and not before:
+    closing would then never return, and holds Python's lock besides (measured).
+    """
+    ours = urlsplit(endpoint.base_url)
+    # Absent on Windows, where a socket is no file: there a request that does not stream must end first.
+    for entry in list(_DESCRIPTORS.iterdir()) if _DESCRIPTORS.is_dir() else []:
+        with suppress(OSError):
+            descriptor = int(entry.name)
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                _shut_if_accepted(descriptor, (ours.hostname, ours.port))
+
+
+def _shut_if_accepted(descriptor: int, address: tuple[str | None, int | None]) -> None:
+    with socket.socket(fileno=os.dup(descriptor)) as twin:
+        if twin.family == socket.AF_INET and twin.getsockname() == address:
+            twin.shutdown(socket.SHUT_RDWR)
+
+
+_POOL = _Pool()
+atexit.register(close_all)
+
+
+# --- a server of the user's own --------------------------------------------------------------------------
