@@ -2,9 +2,12 @@
 
     python -m benchmarks.overhead --json FILE
 
-Both sides call the same in-process chat model once a phase, in one process, run by run in turn, so that a busy
-machine slows both; the figures are medians of CPU time after `gc.freeze()`, and ratios of them. The chain's
-nodes do nothing but call the model and write its answer.
+Both sides stream the same answer of the same in-process chat model once a phase, in one process, run by run in
+turn, so that a busy machine slows both; the figures are medians of CPU time after `gc.freeze()`, and ratios of
+them. The chain's nodes do nothing but stream the model and write its answer.
+
+The model answers without any delay in `TOKENS` chunks, the mean of a phase in the embedded models' coding run.
+`one_chunk` holds the same ratios for an answer of a single chunk: everything that is left is then overhead.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import aiosqlite
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
@@ -45,12 +49,16 @@ from ymera.routing.records import ModelProfile
 
 PHASES = ["planning", "research", "generation", "review", "refinement", "validation"]
 TASK = "Build the importer that the finance team needs for its monthly statements"
+TOKENS = 157
+"""Chunks of an answer: 77, 243, 64 and 245 tokens were measured for the four phases of the embedded coding run."""
 VERDICT = '{"findings": ["the header line is missing"], "decision": "revise"}'
 METADATA = {"model_name": "instant", "finish_reason": "stop"}
 
 
 class InstantModel(BaseChatModel):
-    """A chat model that answers at once, in one chunk."""
+    """A chat model that answers at once, in so many chunks: a verdict first, which judging phases ask for."""
+
+    chunks: int = TOKENS
 
     @property
     def _llm_type(self) -> str:
@@ -82,7 +90,7 @@ class InstantModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        yield _chunk()
+        raise AssertionError("both sides call the model asynchronously")
 
     async def _astream(
         self,
@@ -91,14 +99,13 @@ class InstantModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        yield _chunk()
-
-
-def _chunk() -> ChatGenerationChunk:
-    usage = {"input_tokens": 10, "output_tokens": 10, "total_tokens": 20}
-    return ChatGenerationChunk(
-        message=AIMessageChunk(content=VERDICT, response_metadata=METADATA, usage_metadata=usage)  # type: ignore[arg-type]
-    )
+        for i in range(self.chunks - 1):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=" word" if i else VERDICT))
+        usage = UsageMetadata(input_tokens=10, output_tokens=self.chunks, total_tokens=10 + self.chunks)
+        last = VERDICT if self.chunks == 1 else " word"
+        yield ChatGenerationChunk(
+            message=AIMessageChunk(content=last, response_metadata=METADATA, usage_metadata=usage)
+        )
 
 
 @dataclass
@@ -137,8 +144,8 @@ def chain(model: InstantModel) -> StateGraph[Any, Any, Any, Any]:
 
 def _link(model: InstantModel, phase: str) -> Any:
     async def node(state: ChainState) -> ChainState:
-        answer = await model.ainvoke(state["task"])
-        return {"outputs": {phase: str(answer.text)}}
+        answer = "".join([str(chunk.text) async for chunk in model.astream(state["task"])])
+        return {"outputs": {phase: answer}}
 
     return node
 
@@ -169,9 +176,9 @@ async def savers(kind: str, folder: Path) -> AsyncIterator[tuple[BaseCheckpointS
             yield AsyncSqliteSaver(connection), saver
 
 
-async def measure(kind: str, runs: int) -> dict[str, float]:
+async def measure(kind: str, runs: int, chunks: int = TOKENS) -> dict[str, float]:
     """Run both sides in turn and return the medians: CPU and wall milliseconds, and their ratios."""
-    model = InstantModel()
+    model = InstantModel(chunks=chunks)
     with tempfile.TemporaryDirectory() as name:
         async with savers(kind, Path(name)) as (theirs, ours):
             plain = chain(model).compile(checkpointer=theirs)
@@ -226,6 +233,13 @@ def main() -> None:
     figures = {
         **{f"ratio_{kind}": round(part["ratio"], 3) for kind, part in parts.items()},
         "ms_per_phase_sqlite": round(parts["sqlite"]["workflow_wall_ms"] / len(PHASES), 3),
+        "ms_overhead_per_phase": round(
+            (parts["none"]["workflow_cpu_ms"] - parts["none"]["chain_cpu_ms"]) / len(PHASES), 3
+        ),
+        "one_chunk": {
+            f"ratio_{kind}": round(asyncio.run(measure(kind, arguments.runs, 1))["ratio"], 3)
+            for kind in ("none", "memory", "sqlite")
+        },
         "parts": parts,
         "runs": arguments.runs,
         "machine": {"python": platform.python_version(), "system": platform.platform()},
@@ -236,6 +250,8 @@ def main() -> None:
     for kind, part in parts.items():
         print(f"{kind:8} {part['chain_cpu_ms']:10.3f} {part['workflow_cpu_ms']:10.3f} {part['ratio']:7.2f}")
     print(f"a durable phase on SQLite: {figures['ms_per_phase_sqlite']} ms (wall)")
+    print(f"overhead of a phase without saver: {figures['ms_overhead_per_phase']} ms (CPU)")
+    print(f"ratios with an answer of one chunk: {figures['one_chunk']}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -152,6 +152,7 @@ async def fetched(name: str, settings: Settings) -> AsyncGenerator[Progress, Non
         await fetching
     finally:
         stop.set()  # a caller that goes away leaves the thread behind: it stops at its next step
+        fetching.cancel()
 
 
 def close_all() -> None:
@@ -305,11 +306,9 @@ def _hang_up(endpoint: Endpoint) -> None:
 def _shut_if_accepted(descriptor: int, address: tuple[str | None, int | None]) -> None:
     with socket.socket(fileno=os.dup(descriptor)) as twin:
         if twin.family == socket.AF_INET and twin.getsockname() == address:
+            twin.getpeername()  # fails for the one that listens
             twin.shutdown(socket.SHUT_RDWR)
 
 
 _POOL = _Pool()
 atexit.register(close_all)
-
-
-# --- a server of the user's own --------------------------------------------------------------------------

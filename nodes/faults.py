@@ -43,7 +43,7 @@ def fault_of(error: BaseException, provider: ProviderProfile, settings: Settings
     An error that no rule knows becomes a `bug`; its traceback goes to the `ymera` logger. Neither holds a
     key: the provider's own, as `settings` has them, and whatever looks like one are left out.
     """
-    secrets = [value for name in provider.variables if (value := settings.variable(name))]
+    secrets = keys_of(provider, settings)
     telling = _telling(error)
     kind = classify(signs_of(telling))
     if kind == "bug":
@@ -97,6 +97,11 @@ def finish_reason(message: AIMessage) -> str | None:
     found = metadata.get("finish_reason") or metadata.get("stop_reason")
     found = found or message.additional_kwargs.get("finish_reason") or _block_reason(metadata)
     return str(found) if found else None
+
+
+def keys_of(provider: ProviderProfile, settings: Settings) -> list[str]:
+    """Return the provider's keys as the settings have them: what no text may hold."""
+    return [value for name in provider.variables if (value := settings.variable(name))]
 
 
 def redacted(text: str, secrets: Collection[str] = ()) -> str:

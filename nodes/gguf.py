@@ -6,13 +6,13 @@ import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from ..routing.errors import WeightsError
 
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _ALIGNMENT = 32
+_MOST_DIMENSIONS = 8
 
 Scalar = int | float | bool | str | None
 
@@ -53,7 +53,7 @@ def _parse(data: mmap.mmap, path: Path) -> Header:
     tensors, keys = cursor.numbers("QQ")
     said = {cursor.text(): cursor.value() for _ in range(keys)}
     last = max((cursor.tensor_offset() for _ in range(tensors)), default=0)
-    alignment = int(cast("int", said.get("general.alignment") or _ALIGNMENT))
+    alignment = int(said.get("general.alignment") or _ALIGNMENT)
     begin = -(-cursor.at // alignment) * alignment
     if begin + last >= len(data):
         raise WeightsError(
@@ -87,14 +87,6 @@ class _Cursor:
 
     def value(self) -> Scalar:
         (kind,) = self.numbers("I")
-        return self._of(kind)
-
-    def tensor_offset(self) -> int:
-        self.text()
-        (dimensions,) = self.numbers("I")
-        return self.numbers(f"{dimensions}QIQ")[-1]
-
-    def _of(self, kind: int) -> Scalar:
         if kind == _STRING:
             return self.text()
         if kind == _ARRAY:
@@ -104,10 +96,19 @@ class _Cursor:
             raise ValueError(f"it holds a value of the unknown type {kind}")
         return self.numbers(_SCALARS[kind])[0]
 
+    def tensor_offset(self) -> int:
+        self.text()
+        (dimensions,) = self.numbers("I")
+        if dimensions > _MOST_DIMENSIONS:
+            raise ValueError(f"it holds a tensor of {dimensions} dimensions")
+        return int(self.numbers(f"{dimensions}QIQ")[-1])
+
     def _pass_array(self) -> None:
         kind, count = self.numbers("IQ")
         if kind in _SCALARS:
             self.at += struct.calcsize(_SCALARS[kind]) * count
             return
+        if kind != _STRING:
+            raise ValueError(f"it holds an array of the unknown type {kind}")
         for _ in range(count):
-            self._of(kind)
+            self.text()

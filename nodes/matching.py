@@ -9,7 +9,7 @@ from typing import Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.errors import InputError
-from ..routing.matcher import TaskRequest, Wishes, World, find_agent, make_strategy
+from ..routing.matcher import Memo, TaskRequest, Wishes, World, find_agent, make_strategy
 from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon
@@ -19,6 +19,9 @@ from .validators import VALIDATORS
 
 LOCAL_CONTEXT_TOKENS = 8_192
 """Window taken for a model of the user's own: what an embedded server gives each of its slots."""
+
+REMEMBERED = 1_000
+"""Cases that a matcher remembers at most: agents without a profile have any number of names."""
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
@@ -78,6 +81,8 @@ class AgentModelMatcher:
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
         self.models: dict[str, ModelProfile] = dict(base.models)
         self.scorers: list[WeightedScorer] = list(SCORERS)
+        self._known: tuple[object, ...] = ()
+        self._memo: Memo = {}
         load_lexicon()  # files are read here, so that a match on an event loop reads none
 
     @property
@@ -99,6 +104,13 @@ class AgentModelMatcher:
         """Return why a model cannot be called on this machine, or None where it can."""
         return why_unavailable(model, self._base.providers[model.provider], self.settings)
 
+    def _memo_now(self) -> Memo:
+        """Return what earlier matches have scored, as long as nothing was added or changed since."""
+        known = (tuple(self.models.items()), tuple(self.agent_profiles.items()), tuple(self.scorers))
+        if known != self._known or len(self._memo) > REMEMBERED:
+            self._known, self._memo = known, {}
+        return self._memo
+
     def strategy(
         self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None
     ) -> Strategy:
@@ -113,6 +125,7 @@ class AgentModelMatcher:
             unavailable=self.unavailable,
             today=today or datetime.now(UTC).date(),
             scorers=tuple(self.scorers),
+            memo=self._memo_now(),
         )
         plan = make_strategy(request, wishes or self.wishes, world)
         agent, _ = find_agent(plan["agent_name"], world.catalogue, strict=False)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
-from langchain_core.runnables.config import RunnableConfig, merge_configs
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import Runtime
-from langsmith.run_helpers import get_current_run_tree
 
 from ..routing.flow import attempts_of, next_candidate, over_budget, passed_by
 from ..routing.matcher import find_agent
@@ -30,11 +29,12 @@ from ..routing.records import (
     Verdict,
 )
 from . import prices
-from .faults import fault_of, finish_fault, make_fault
+from .faults import fault_of, finish_fault, keys_of, make_fault, redacted
 from .prompts import Material, messages
 from .services import Services
 from .state import NO_USAGE, Node, RunContext, State, view
 from .structured import schema_arguments
+from .tracing import hide_keys, trace_outcome
 from .validators import check, passes
 from .verdicts import SCHEMA, describe, parse_verdict, with_checks
 
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 Update = dict[str, Any]
+
+NO_WISHES = RunContext()
+"""The settings of a run whose caller gives none."""
 
 QUICKLY_CHECKED = 2_000
 """Characters up to which a result is checked on the event loop: about a millisecond; longer ones go to a thread."""
@@ -92,7 +95,7 @@ def phase_node(phase: str, services: Services) -> Node:
     """
 
     async def node(state: State, runtime: Runtime[RunContext]) -> Update:
-        job = _job(phase, state, runtime.context or RunContext(), services)
+        job = _job(phase, state, runtime.context or NO_WISHES, services)
         if job is None:
             return {}
         write = get_stream_writer()
@@ -103,7 +106,7 @@ def phase_node(phase: str, services: Services) -> Node:
         attempt = await _record(job, answer, started_at, seconds)
         update = await _update(job, answer, attempt, state)
         write({"event": "attempt_ended", "attempt": update["attempts"][0]})
-        _trace(job, update["attempts"][0])
+        trace_outcome(_label(job), update["attempts"][0])
         return update
 
     return node
@@ -147,7 +150,7 @@ async def _attempt(job: Job, state: State, services: Services) -> Answer:
         # Opening is local work (an import, or the download of an embedded model): it is not the model's time.
         model = await _open(job, services)
         async with deadline:
-            await _listen(model.astream(_prompt(job, state), _config(job)), answer)
+            await _listen(model.astream(_prompt(job, state), _config(job, services)), answer)
         answer.message = _joined(answer.chunks)
         answer.fault = _judge(job, answer)
     except Exception as error:  # noqa: BLE001 - whatever a client raises is the outcome of the attempt
@@ -195,31 +198,29 @@ async def _listen(stream: Any, answer: Answer) -> None:
 
 
 def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
-    if not chunks:
-        return AIMessage("")
-    return add_ai_message_chunks(*chunks) if len(chunks) > 1 else chunks[0]
+    """Return the chunks as one message: text, metadata and usage.
+
+    Text is joined by itself and only chunks that tell more are merged: merging every chunk of a long answer takes
+    longer than all else that is done with it.
+    """
+    if not all(isinstance(chunk.content, str) for chunk in chunks):
+        return add_ai_message_chunks(*chunks)
+    text = "".join([chunk.content for chunk in chunks])
+    telling = [c for c in chunks if c.response_metadata or c.usage_metadata or c.additional_kwargs]
+    merged = add_ai_message_chunks(*telling) if telling else AIMessageChunk(content="")
+    return merged.model_copy(update={"content": text})
 
 
-def _config(job: Job) -> RunnableConfig:
+def _config(job: Job, services: Services) -> RunnableConfig:
     """Return the run's config with what belongs to this attempt: its name and labels in streams and traces."""
-    label = RunnableConfig(run_name=f"{job.id} {job.model.name}", metadata=_label(job), tags=[job.phase.name])
-    return merge_configs(get_config(), label)
-
-
-def _trace(job: Job, attempt: Attempt) -> None:
-    """Write on the node's run in LangSmith what is known once the attempt is over; untraced, there is no run."""
-    run = get_current_run_tree()
-    if run is None:
-        return
-    usage = attempt["usage"]
-    outcome = {
-        "ok": attempt["ok"],
-        "fault": attempt["fault"]["kind"] if attempt["fault"] else None,
-        "cost_usd": None if usage["unpriced"] else usage["cost_usd"],
-        "input_tokens": usage["input_tokens"],
-        "output_tokens": usage["output_tokens"],
+    config = get_config()
+    hide_keys(config, lambda text: redacted(text, keys_of(job.provider, services.settings)))
+    return {
+        **config,
+        "run_name": f"{job.id} {job.model.name}",
+        "metadata": {**config.get("metadata", {}), **_label(job)},
+        "tags": [*config.get("tags", ()), job.phase.name],
     }
-    run.add_metadata({**_label(job), **outcome})
 
 
 async def _record(job: Job, answer: Answer, started_at: float, seconds: float) -> Attempt:

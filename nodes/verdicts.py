@@ -20,7 +20,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["findings", "decision"],
     "additionalProperties": False,
 }
-LONGEST = 100_000
+LONGEST = 20_000
 """Characters of an answer that are looked at; a verdict has a few hundred."""
 
 

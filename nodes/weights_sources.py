@@ -30,6 +30,7 @@ Stage = Literal["repository", "index", "waiting", "checking"]
 _TIMEOUT = httpx.Timeout(30, connect=5)
 _BLOCK = 1 << 20
 _POLL_SECONDS = 0.25
+_MOST_WORDS = 800
 
 # What a user says about reaching an index must hold; anything else set for pip (a target folder, a
 # constraint, source builds only) is about other commands than ours.
@@ -226,8 +227,8 @@ def _bytes_below(folder: Path) -> int:
 
 def _last_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
-    faults = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-    return " ".join(faults[-2:] or lines[-1:]) or "it failed and said nothing"
+    begin = next((at for at, line in enumerate(lines) if line.startswith("ERROR")), -1)
+    return " ".join(lines[begin:])[:_MOST_WORDS] or "it failed and said nothing"
 
 
 def _append_data(wheel: Path, piece: WheelPart, part: Path, begin: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -110,7 +111,7 @@ class ModelProfile:
     origin: Origin = "ours"
     source: str = ""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """`provider:name`, unique in the catalogue."""
         return f"{self.provider}:{self.name}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from .records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Reading
 
@@ -40,33 +40,40 @@ class Case:
         return sum(self.weights.values())
 
     @cached_property
+    def weighed(self) -> tuple[tuple[str, float], ...]:
+        """The skills with their weights."""
+        return tuple(self.weights.items())
+
+    @cached_property
     def heaviest(self) -> tuple[str, ...]:
         """The three skills that count most."""
         return tuple(sorted(self.weights, key=lambda skill: (-self.weights[skill], skill))[:3])
 
 
-class Judgement(NamedTuple):
-    """A scorer's word: 0..1, and a reason that may be empty."""
-
-    value: float
-    because: str
-
-
 class Scorer(Protocol):
     """A judgement on a model. Must be pure and deterministic."""
 
-    def __call__(self, model: ModelProfile, case: Case, /) -> Judgement:
-        """Return 0..1 (1 suits best) and the reason."""
+    def __call__(self, model: ModelProfile, case: Case, /) -> float:
+        """Return 0..1; 1 suits best."""
+        ...
+
+
+class Explanation(Protocol):
+    """The words for a judgement, asked for those models only that are shown."""
+
+    def __call__(self, model: ModelProfile, case: Case, /) -> str:
+        """Return the reason; empty where there is nothing to say."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedScorer:
-    """A scorer by name, with its weight in the mean."""
+    """A scorer by name, with its weight in the mean and the words for it."""
 
     name: str
     weight: float
     score: Scorer
+    explain: Explanation = lambda model, case: ""  # noqa: E731 - a default that says nothing
 
 
 def skill_weights(phase: PhaseProfile, agent: AgentTaskProfile, reading: Reading) -> dict[str, float]:
@@ -96,67 +103,87 @@ def _add(weights: dict[str, float], more: Mapping[str, float]) -> None:
         weights[skill] = weights.get(skill, 0.0) + weight
 
 
-def skills(model: ModelProfile, case: Case) -> Judgement:
+def skills(model: ModelProfile, case: Case) -> float:
     """How good the model is at what the phase needs."""
     if not case.total_weight:
-        return Judgement(NEUTRAL / 10, "")
+        return NEUTRAL / 10
     has = model.scores.get
-    value = sum([weight * has(skill, NEUTRAL) for skill, weight in case.weights.items()]) / case.total_weight
-    return Judgement(
-        value / 10, ", ".join([f"{skill} {has(skill, NEUTRAL):g}/10" for skill in case.heaviest])
-    )
+    return sum([weight * has(skill, NEUTRAL) for skill, weight in case.weighed]) / case.total_weight / 10
 
 
-def preference(model: ModelProfile, case: Case) -> Judgement:
+def say_skills(model: ModelProfile, case: Case) -> str:
+    """Name the skills that count most."""
+    return ", ".join([f"{skill} {model.scores.get(skill, NEUTRAL):g}/10" for skill in case.heaviest])
+
+
+def preference(model: ModelProfile, case: Case) -> float:
     """Whether the agent's profile names the model, and how early.
 
     It counts a quarter where the result is not made: a specialist need not be the best judge of its own work.
     """
     rank = case.preferred.get(model.key)
     if rank is None:
-        return Judgement(0.0, "")
-    share = 1.0 if case.phase.produces else 0.25
-    return Judgement(share / (1 + rank / 2), f"preferred by {case.agent.agent_name} (no. {rank + 1})")
+        return 0.0
+    return (1.0 if case.phase.produces else 0.25) / (1 + rank / 2)
 
 
-def price(model: ModelProfile, case: Case) -> Judgement:
+def say_preference(model: ModelProfile, case: Case) -> str:
+    """Name the agent that prefers the model."""
+    rank = case.preferred.get(model.key)
+    return "" if rank is None else f"preferred by {case.agent.agent_name} (no. {rank + 1})"
+
+
+def price(model: ModelProfile, case: Case) -> float:
     """How cheap the model is."""
-    value = model.scores.get("cost", NEUTRAL) / 10
-    free = model.price is not None and model.price.input == model.price.output == 0
-    return Judgement(value, "free" if free else "cheap" if value >= 0.8 else "")
+    return model.scores.get("cost", NEUTRAL) / 10
 
 
-def future(model: ModelProfile, case: Case) -> Judgement:
+def say_price(model: ModelProfile, case: Case) -> str:
+    """Say what is free or cheap."""
+    if model.price is not None and model.price.input == model.price.output == 0:
+        return "free"
+    return "cheap" if price(model, case) >= 0.8 else ""
+
+
+def future(model: ModelProfile, case: Case) -> float:
     """Whether the model stays: a deprecated one is used while it lasts, but not before an equal."""
+    return 0.0 if model.is_leaving(case.today) else 1.0
+
+
+def say_future(model: ModelProfile, case: Case) -> str:
+    """Say when a model leaves."""
     if not model.is_leaving(case.today):
-        return Judgement(1.0, "")
-    return Judgement(0.0, f"retires on {model.retires_on}" if model.retires_on else "deprecated")
+        return ""
+    return f"retires on {model.retires_on}" if model.retires_on else "deprecated"
 
 
 SCORERS: tuple[WeightedScorer, ...] = (
-    WeightedScorer(name="skills", weight=1.0, score=skills),
-    WeightedScorer(name="preference", weight=0.25, score=preference),
-    WeightedScorer(name="price", weight=0.06, score=price),
-    WeightedScorer(name="future", weight=0.04, score=future),
+    WeightedScorer(name="skills", weight=1.0, score=skills, explain=say_skills),
+    WeightedScorer(name="preference", weight=0.25, score=preference, explain=say_preference),
+    WeightedScorer(name="price", weight=0.06, score=price, explain=say_price),
+    WeightedScorer(name="future", weight=0.04, score=future, explain=say_future),
 )
 
 
-def rate(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS) -> Candidate:
+def rate(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS) -> float:
+    """Return the model's score: the weighted mean of what the scorers say, 0..1."""
+    total = sum([scorer.weight for scorer in scorers])
+    return sum([scorer.weight * _word(scorer, model, case) for scorer in scorers]) / total if total else 0.0
+
+
+def present(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS) -> Candidate:
     """Return the model as a candidate: its score, the parts of it, and the reason in words."""
-    score, total = 0.0, 0.0
-    parts, reasons = {}, []
-    for scorer in scorers:
-        value, because = scorer.score(model, case)
-        value = min(max(value, 0.0), 1.0)  # a row or a scorer of a user's own may overshoot
-        score += scorer.weight * value
-        total += scorer.weight
-        parts[scorer.name] = round(value, 4)
-        if because:
-            reasons.append(because)
+    reasons = [scorer.explain(model, case) for scorer in scorers]
     return Candidate(
         model=model.name,
         provider=model.provider,
-        score=round(score / total, 4) if total else 0.0,
-        parts=parts,
-        reason="; ".join(reasons),
+        score=round(rate(model, case, scorers), 4),
+        parts={scorer.name: round(_word(scorer, model, case), 4) for scorer in scorers},
+        reason="; ".join([reason for reason in reasons if reason]),
     )
+
+
+def _word(scorer: WeightedScorer, model: ModelProfile, case: Case) -> float:
+    # A row or a scorer of a user's own may overshoot.
+    value = scorer.score(model, case)
+    return value if 0.0 <= value <= 1.0 else min(max(value, 0.0), 1.0)

@@ -155,7 +155,9 @@ def _again(catalogue: CatalogueFile, timeout: float | None, temperature: float) 
 
 @app.command()
 def resume(
-    thread: Annotated[str, typer.Argument(help="Thread of the run, as the interrupted command named it.")],
+    thread: Annotated[
+        str, typer.Argument(metavar="THREAD", help="The thread that the interrupted run named.")
+    ],
     timeout: Timeout = None,
     temperature: Temperature = 0.0,
     catalogue: CatalogueFile = None,

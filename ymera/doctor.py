@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from .nodes.matching import AgentModelMatcher
 from .nodes.settings import SettingsError, load_settings
-from .routing.errors import CatalogueError
+from .nodes.weights import HeldWeights, listing, pull
+from .routing.errors import CatalogueError, WeightsError
 
 if TYPE_CHECKING:
     from .nodes.settings import Settings
@@ -65,7 +66,7 @@ def examine() -> list[Finding]:
         *findings,
         *_providers(matcher),
         _usable(matcher),
-        *_embedded(),
+        *_embedded(settings),
         _memory(),
         _checkpoints(settings),
         _tracing(),
@@ -120,22 +121,26 @@ def _usable(matcher: AgentModelMatcher) -> Finding:
     return _finding("providers", "any model", False, "no model can be called", mend)
 
 
-def _embedded() -> list[Finding]:
-    return [_runner()]
-
-
-def _runner() -> Finding:
+def _embedded(settings: Settings) -> list[Finding]:
     if find_spec("xllamacpp") is None:
-        return _finding(
-            "embedded", "runner", None, "xllamacpp is not installed", "pip install 'ymera[local]'"
-        )
+        return [_finding("embedded", "runner", None, "not installed", "pip install 'ymera[local]'")]
+    from .nodes.embedded import runner_fault
+
+    fault = runner_fault()
+    runner = _finding("embedded", "runner", fault is None, fault or "xllamacpp loads")
+    return [runner, *(_weights(held, settings) for held in listing(settings))]
+
+
+def _weights(held: HeldWeights, settings: Settings) -> Finding:
+    """Check weights that are here by their hash (at once where they were checked before); fetch none."""
+    if held.state == "absent":
+        size = f"{held.size_bytes / 1_000_000:.0f} MB"
+        return _finding("embedded", held.name, None, f"not here, {size}", f"ymera models pull {held.name}")
     try:
-        import xllamacpp
-    except (ImportError, OSError) as error:
-        # The wheel needs the compiler's run-time library, which slim containers lack.
-        mend = "Install what is missing; for libgomp.so.1: apt-get install libgomp1."
-        return _finding("embedded", "runner", False, f"xllamacpp cannot be loaded: {error}", mend)
-    return _finding("embedded", "runner", True, f"{xllamacpp.__name__} loads")
+        path = pull(held.name, settings.model_copy(update={"ymera_downloads": False}))
+    except WeightsError as error:
+        return _finding("embedded", held.name, False, str(error))
+    return _finding("embedded", held.name, True, f"{path}: checked, takes {held.memory_mb} MB of memory")
 
 
 def _memory() -> Finding:
@@ -145,7 +150,7 @@ def _memory() -> Finding:
     except (AttributeError, ValueError, OSError):
         return _finding("machine", "memory", None, "this system does not tell")
     detail = f"{free:.1f} GB free of {total:.1f} GB, {os.cpu_count()} cores"
-    return _finding("machine", "memory", None, detail, "Both embedded models together take about 2.6 GB.")
+    return _finding("machine", "memory", None, detail)
 
 
 def _checkpoints(settings: Settings) -> Finding:

@@ -267,7 +267,10 @@ class MultiModelExecutor:
             async with aclosing(fetched(name, self.settings)) as steps:
                 async for step in steps:
                     yield ProgressEvent(
-                        event="download", model=step.name, done_bytes=step.done_bytes, total_bytes=step.total_bytes
+                        event="download",
+                        model=step.name,
+                        done_bytes=step.done_bytes,
+                        total_bytes=step.total_bytes,
                     )
 
     async def _start(self, run: _Run, saver: BaseCheckpointSaver[str]) -> RunInput | None:
@@ -357,8 +360,14 @@ async def _look(
     """Return the state of a thread, and whether its run is unfinished."""
     try:
         seen = await graph.compile(checkpointer=saver).aget_state(_config(thread_id))
-    except sqlite3.DatabaseError as error:
-        raise InputError(f"The checkpoints of thread {thread_id!r} cannot be read: {error}.") from error
+    except (
+        sqlite3.DatabaseError,
+        ValueError,
+    ) as error:  # ValueError: the file is sound, what it holds is not
+        raise InputError(
+            f"The checkpoints of thread {thread_id!r} cannot be read: {error}. "
+            "Run the task on another thread, or move the file away (YMERA_CHECKPOINTS names it)."
+        ) from error
     return cast("State", seen.values), bool(seen.next)
 
 

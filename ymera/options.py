@@ -29,7 +29,9 @@ def _more_than_none(value: float | None) -> float | None:
     return value
 
 
-Task: TypeAlias = Annotated[str, typer.Argument(help="What is to be done; - reads standard input.")]
+Task: TypeAlias = Annotated[
+    str, typer.Argument(metavar="TASK", help="What is to be done; - reads standard input.")
+]
 Agent: TypeAlias = Annotated[str, typer.Option("--agent", "-a", help="Agent profile (see `ymera agents`).")]
 Param: TypeAlias = Annotated[
     list[str] | None,
@@ -92,7 +94,9 @@ Output: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", callback=_remember_json, help="Print one JSON document and nothing else.")
 ]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer alone.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress; of a run, print the answer alone.")
+]
 Verbose: TypeAlias = Annotated[
     int, typer.Option("--verbose", "-v", count=True, help="Show the log; -vv shows every detail.")
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -13,16 +15,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .report import Spent, cost_text, fallback_text, fault_text, spent
+from .report import MEGABYTE, Spent, console, cost_text, fallback_text, fault_text, spent
 from .terminal import harmless
 
 if TYPE_CHECKING:
     from .executor import ProgressEvent
+    from .nodes.weights_sources import Progress as Step
+    from .nodes.weights_sources import Report
     from .results import MultiModelResult
     from .routing.records import Attempt, Strategy
 
 RowState = Literal["waiting", "running", "answered", "failed", "skipped"]
-MEGABYTE = 1_000_000
 
 
 class Progress(Protocol):
@@ -59,7 +62,7 @@ class PlainLines(Silent):
     """A view for logs and pipes: a line for each attempt, for each phase passed by, and for each download."""
 
     out: Console
-    downloading: set[str] = field(default_factory=set)
+    downloading: dict[str, bool] = field(default_factory=dict)
 
     def tell(self, event: ProgressEvent) -> None:
         """Print the line of an event that has one."""
@@ -80,9 +83,10 @@ class PlainLines(Silent):
     def _download(self, event: ProgressEvent) -> None:
         model, done, total = event["model"], event["done_bytes"], event["total_bytes"]
         if model not in self.downloading:
-            self.downloading.add(model)
+            self.downloading[model] = False
             self._print(f"{model}: fetching {total / MEGABYTE:.0f} MB of weights, once")
-        if done >= total:
+        if done >= total and not self.downloading[model]:
+            self.downloading[model] = True
             self._print(f"{model}: weights are here")
 
     def _print(self, line: str) -> None:
@@ -192,7 +196,8 @@ class Board:
         table.add_column("", overflow="fold", ratio=1)
         for row in list(self.rows.values()):
             table.add_row(*(Text(harmless(text)) for text in _cells(row)))
-        return Group(table, *(_bar(model, *bytes_) for model, bytes_ in list(self.downloads.items())))
+        parts = [table] if self.rows else []
+        return Group(*parts, *(_bar(model, *bytes_) for model, bytes_ in list(self.downloads.items())))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -248,3 +253,21 @@ def progress_on(out: Console, *, quiet: bool, keep: bool) -> Progress:
     if quiet:
         return Silent()
     return LiveTable(out, keep=keep) if out.is_terminal else PlainLines(out=out)
+
+
+@contextmanager
+def fetching(*, quiet: bool) -> Iterator[Report]:
+    """Show the steps of a fetch outside a run, as they would be shown in one."""
+    with progress_on(console(stderr=True), quiet=quiet, keep=True) as progress:
+
+        def report(step: Step) -> None:
+            progress.tell(
+                {
+                    "event": "download",
+                    "model": step.name,
+                    "done_bytes": step.done_bytes,
+                    "total_bytes": step.total_bytes,
+                }
+            )
+
+        yield report

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FREE_PROVIDERS = frozenset({"embedded"})
 """Providers whose models run on the caller's own machine: a cost of 0 is really none."""
+MEGABYTE = 1_000_000
 ROOMY = 100
 """Columns from which on a reason has room beside the other cells."""
 PLAIN_WIDTH = 110
@@ -269,6 +270,18 @@ def models_view(models: Sequence[Mapping[str, Any]]) -> RenderableType:
         usable = f"yes{ends}" if model["available"] else f"no: {model['unavailable_because']}"
         cells = (model["model"], model["provider"], str(model["context_tokens"]), paid, usable)
         table.add_row(*map(_cell, cells))
+    return table
+
+
+def weights_view(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return what is on this machine of the embedded models' weights."""
+    table = _table("model", "state")
+    for heading in ("MB here", "MB", "memory, MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold", ratio=1, min_width=30)
+    for row in rows:
+        sizes = (f"{row['held_bytes'] / MEGABYTE:.0f}", f"{row['size_bytes'] / MEGABYTE:.0f}")
+        table.add_row(*map(_cell, (row["model"], row["state"], *sizes, str(row["memory_mb"]), row["path"])))
     return table
 
 

@@ -39,7 +39,7 @@ def show_logs(verbosity: int) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
     ours = logging.getLogger("ymera")
     ours.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
-    ours.handlers, ours.propagate = [handler], False
-    # Without any handler, Python prints the libraries' warnings by itself.
+    # A handler at the root, silent or not, keeps Python from printing the libraries' warnings by itself.
+    ours.handlers = [handler] if verbosity < 2 else []
     logging.getLogger().addHandler(handler if verbosity > 1 else logging.NullHandler())
     logging.captureWarnings(True)

