@@ -117,6 +117,9 @@ class InstantModels:
     async def open(self, model: ModelProfile, *, max_output_tokens: int, temperature: float) -> InstantModel:
         return self.model
 
+    async def close(self) -> None:
+        """Nothing to close."""
+
 
 class OpenMatcher(AgentModelMatcher):
     """A matcher for which every model may be called."""

@@ -54,7 +54,8 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
         return wishes
     return replace(
         wishes,
-        strategy=context.strategy or wishes.strategy,
+        # ENABLE_MULTI_MODEL=false forbids what a run may wish for.
+        strategy=(context.strategy if services.settings.enable_multi_model else None) or wishes.strategy,
         model=context.model,
         providers=tuple(context.providers),
         attempts=context.attempts,
@@ -73,7 +74,7 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
 
     async def match(state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
         request = request_of(state, default_agent)
-        plan = services.matcher.strategy(request, wishes_of(runtime.context, services, layout))
+        plan = await services.matcher.choose(request, wishes_of(runtime.context, services, layout))
         get_stream_writer()({"event": "planned", "strategy": plan})
         return {
             "task_description": request.description,

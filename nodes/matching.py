@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -15,7 +16,7 @@ from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon
 from .availability import EMBEDDED, LOCAL, why_unavailable
 from .settings import Settings, load_settings
-from .validators import VALIDATORS
+from .validators import VALIDATORS, schema_fault
 
 LOCAL_CONTEXT_TOKENS = 8_192
 """Window taken for a model of the user's own: what an embedded server gives each of its slots."""
@@ -128,6 +129,8 @@ class AgentModelMatcher:
             memo=self._memo_now(),
         )
         plan = make_strategy(request, wishes or self.wishes, world)
+        if fault := schema_fault(request.parameters):
+            raise InputError(f"The parameter schema cannot be used: {fault}.")
         agent, _ = find_agent(plan["agent_name"], world.catalogue, strict=False)
         unknown = [name for name in agent.checks if name not in VALIDATORS]
         if unknown:
@@ -136,6 +139,15 @@ class AgentModelMatcher:
                 f"Known checks: {', '.join(VALIDATORS)}."
             )
         return plan
+
+    async def choose(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
+        """Return what `strategy` does, for callers on an event loop.
+
+        Where weights must be looked for on the disk, that happens in a thread.
+        """
+        if self.settings.ymera_downloads and not self.settings.ymera_local_models:
+            return self.strategy(request, wishes)
+        return await asyncio.to_thread(self.strategy, request, wishes)
 
     async def match_agent_to_models(
         self,
@@ -158,4 +170,4 @@ class AgentModelMatcher:
             parameters=task_parameters or {},
             phases=enable_phases,
         )
-        return self.strategy(request)
+        return await self.choose(request)

@@ -49,7 +49,9 @@ NO_WISHES = RunContext()
 """The settings of a run whose caller gives none."""
 
 QUICKLY_CHECKED = 2_000
-"""Characters up to which a result is checked on the event loop: about a millisecond; longer ones go to a thread."""
+"""Characters up to which a result is checked on the event loop, where its checks take a millisecond at most."""
+QUICK_CHECKS = {"python", "markdown"}
+"""Checks that are quick on short texts; the others load a parser first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +205,11 @@ def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
     Text is joined by itself and only chunks that tell more are merged: merging every chunk of a long answer takes
     longer than all else that is done with it.
     """
+    if len(chunks) == 1:  # a client that does not stream hands on a whole message, which is no chunk
+        return chunks[0]
     if not all(isinstance(chunk.content, str) for chunk in chunks):
         return add_ai_message_chunks(*chunks)
-    text = "".join([chunk.content for chunk in chunks])
+    text = "".join([str(chunk.content) for chunk in chunks])
     telling = [c for c in chunks if c.response_metadata or c.usage_metadata or c.additional_kwargs]
     merged = add_ai_message_chunks(*telling) if telling else AIMessageChunk(content="")
     return merged.model_copy(update={"content": text})
@@ -296,6 +300,7 @@ async def _result(job: Job, text: str, attempt: Attempt, state: State) -> Update
 
 
 async def _checks(job: Job, text: str, state: State) -> list[Any]:
-    if len(text) <= QUICKLY_CHECKED:
+    quick = QUICK_CHECKS.issuperset(job.agent.checks) and "schema" not in state["task_parameters"]
+    if quick and len(text) <= QUICKLY_CHECKED:
         return check(text, job.agent.checks, state["task_parameters"])
     return await asyncio.to_thread(check, text, job.agent.checks, state["task_parameters"])

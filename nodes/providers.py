@@ -273,8 +273,16 @@ def _anthropic(client: Any, order: Order) -> Opened:
 
 
 def _google(client: Any, order: Order) -> Opened:
-    """The SDK takes 0 retries for its own default of several; 1 means one request."""
-    chat = client(**_standard(order) | {"max_retries": 1, "vertexai": False})
+    """The SDK takes 0 retries for its own default of several; 1 means one request.
+
+    Models whose sampling is fixed get no temperature: the client would warn at every call that it is ignored.
+    """
+    arguments = _standard(order) | {"max_retries": 1, "vertexai": False}
+    module = importlib.import_module(client.__module__)
+    fixed = getattr(module, "_uses_fixed_sampling_and_disallows_prefill", None)
+    if fixed is not None and fixed(order.model_id):
+        arguments.pop("temperature", None)
+    chat = client(**arguments)
     return _opened(chat, chat.client.aio.aclose)
 
 

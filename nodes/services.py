@@ -26,6 +26,10 @@ class ModelSource(Protocol):
         """Return a chat model that makes one request a call and never retries by itself."""
         ...
 
+    async def close(self) -> None:
+        """Close the connections of this event loop."""
+        ...
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Services:

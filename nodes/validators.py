@@ -184,6 +184,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
+def schema_fault(parameters: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the JSON Schema among the parameters; None where it is sound or none is there."""
+    if not asks_for_json(parameters):
+        return None
+    check = _fits(None, parameters["schema"])
+    return check["detail"] if check["detail"].startswith(WRONG_SCHEMA) else None
+
+
 def _fits(value: Any, schema: dict[str, Any]) -> Check:
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
@@ -198,7 +206,7 @@ def _fits(value: Any, schema: dict[str, Any]) -> Check:
         # An empty registry: a reference to another document is never fetched.
         first = next(iter(draft(schema, registry=Registry()).iter_errors(value)), None)
     except (SchemaError, re.error, Unresolvable) as error:
-        return Check(name=name, passed=False, detail=f"the schema itself is wrong: {_first_line(error)}")
+        return Check(name=name, passed=False, detail=f"{WRONG_SCHEMA}: {_first_line(error)}")
     except (RecursionError, ArithmeticError) as error:
         return Check(name=name, passed=False, detail=f"{type(error).__name__}: {error}")
     detail = f"{first.json_path}: {first.message}" if first else "fits"
@@ -211,6 +219,8 @@ def markdown(text: str, parameters: Mapping[str, Any]) -> list[Check]:
     detail = f"the last block ({unclosed[0].language or 'no language'}) is open" if unclosed else "all closed"
     return [Check(name="Markdown fences are closed", passed=not unclosed, detail=detail)]
 
+
+WRONG_SCHEMA = "the schema itself is wrong"
 
 VALIDATORS: dict[str, Validator] = {
     "python": python_code,

@@ -72,7 +72,8 @@ def over_budget(run: RunView) -> str | None:
     if usage is None:
         return None
     tokens = usage["input_tokens"] + usage["output_tokens"]
-    if limits["usd"] is not None and usage["cost_usd"] >= limits["usd"]:
+    # A limit of 0 USD allows what is free.
+    if limits["usd"] is not None and usage["cost_usd"] >= limits["usd"] and usage["cost_usd"] > 0:
         return f"{usage['cost_usd']:.6f} USD spent, the limit is {limits['usd']:g} USD"
     if limits["tokens"] is not None and tokens >= limits["tokens"]:
         return f"{tokens} tokens used, the limit is {limits['tokens']} tokens"

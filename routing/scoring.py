@@ -73,7 +73,7 @@ class WeightedScorer:
     name: str
     weight: float
     score: Scorer
-    explain: Explanation = lambda model, case: ""  # noqa: E731 - a default that says nothing
+    explain: Explanation = lambda model, case: ""
 
 
 def skill_weights(phase: PhaseProfile, agent: AgentTaskProfile, reading: Reading) -> dict[str, float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers.aimock import Aimock, running_aimock
 from ymera.nodes.settings import Settings, load_settings
 from ymera.routing.catalogue import builtin_catalogue
 
@@ -20,6 +22,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
     monkeypatch.setenv("YMERA_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def aimock() -> Iterator[Aimock]:
+    """The provider mock, started once; it answers everything that no fixture of a test's own answers."""
+    with running_aimock() as server:
+        yield server
 
 
 @pytest.fixture

@@ -121,6 +121,9 @@ class ScriptedModels:
     async def open(self, model: ModelProfile, *, max_output_tokens: int, temperature: float) -> ScriptedModel:
         return ScriptedModel(name_of_model=model.name, script=self.script)
 
+    async def close(self) -> None:
+        """Nothing to close."""
+
 
 class OpenMatcher(AgentModelMatcher):
     """A matcher for which every model that is not retired may be called."""

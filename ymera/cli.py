@@ -144,7 +144,7 @@ def run(
         use_cache=not no_cache,
     )
     show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, timeout, temperature))
-    raise typer.Exit(carry_out(events, show, thread_id=thread, begun=False))
+    raise typer.Exit(carry_out(executor, events, show, thread_id=thread, begun=False))
 
 
 def _again(catalogue: CatalogueFile, timeout: float | None, temperature: float) -> tuple[str, ...]:
@@ -176,9 +176,10 @@ def resume(
     from .running import Show, carry_out
 
     context = RunContext(phase_timeout=timeout, temperature=temperature)
-    events = MultiModelExecutor(settings).stream_resumed(thread, context)
+    executor = MultiModelExecutor(settings)
+    events = executor.stream_resumed(thread, context)
     show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, timeout, temperature))
-    raise typer.Exit(carry_out(events, show, thread_id=thread, begun=True))
+    raise typer.Exit(carry_out(executor, events, show, thread_id=thread, begun=True))
 
 
 @app.command()

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
@@ -31,7 +31,7 @@ from .nodes.matching import AgentModelMatcher
 from .nodes.services import Services, default_services, make_services
 from .nodes.settings import Settings
 from .nodes.state import RunContext, RunInput, State
-from .results import MultiModelResult, result_of
+from .results import FORMAT, MultiModelResult, result_of
 from .routing.errors import InputError, NoUsableModelError, ResumeError
 from .routing.layout import Layout
 from .routing.matcher import TaskRequest
@@ -113,6 +113,16 @@ class MultiModelExecutor:
             size=self.settings.ymera_cache_size,
         )
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections to the providers that this event loop has open; the next run opens new ones."""
+        await self.services.models.close()
+
     async def execute_with_multi_model(
         self,
         agent_name: str,
@@ -140,7 +150,7 @@ class MultiModelExecutor:
             InputError: the request is wrong.
             NoUsableModelError: no model may be called for a critical phase.
         """
-        run = self._prepare(
+        run = await self._prepare(
             _request(agent_name, task_description, task_parameters, enable_phases),
             context,
             thread_id,
@@ -160,17 +170,20 @@ class MultiModelExecutor:
         use_cache: bool = True,
     ) -> MultiModelResult:
         """`execute_with_multi_model` for callers without an event loop."""
-        return asyncio.run(
-            self.execute_with_multi_model(
-                agent_name,
-                task_description,
-                task_parameters,
-                enable_phases,
-                context=context,
-                thread_id=thread_id,
-                use_cache=use_cache,
-            )
-        )
+
+        async def run() -> MultiModelResult:
+            async with self:
+                return await self.execute_with_multi_model(
+                    agent_name,
+                    task_description,
+                    task_parameters,
+                    enable_phases,
+                    context=context,
+                    thread_id=thread_id,
+                    use_cache=use_cache,
+                )
+
+        return asyncio.run(run())
 
     async def stream(
         self,
@@ -187,7 +200,7 @@ class MultiModelExecutor:
 
         Arguments and errors as for `execute_with_multi_model`.
         """
-        run = self._prepare(
+        run = await self._prepare(
             _request(agent_name, task_description, task_parameters, enable_phases),
             context,
             thread_id,
@@ -220,11 +233,11 @@ class MultiModelExecutor:
                 async for event in events:
                     yield event
 
-    def _prepare(
+    async def _prepare(
         self, request: TaskRequest, context: RunContext | None, thread_id: str | None, use_cache: bool
     ) -> _Run:
         context = context or RunContext()
-        plan = self.matcher.strategy(request, wishes_of(context, self.services))
+        plan = await self.matcher.choose(request, wishes_of(context, self.services))
         _check_models(plan)
         return _Run(
             request=request,
@@ -316,7 +329,13 @@ class MultiModelExecutor:
         """Return the key of a result: what was asked, how, and which models would answer."""
         agent = self.matcher.agent_profiles.get(run.plan["agent_name"])
         choices = [(p["phase"], p["primary_model"], p["fallback_models"]) for p in run.plan["phases"]]
-        asked = [run.input, run.context.model_dump(mode="json"), asdict(agent) if agent else None, choices]
+        asked = [
+            FORMAT,
+            run.input,
+            run.context.model_dump(mode="json"),
+            asdict(agent) if agent else None,
+            choices,
+        ]
         text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

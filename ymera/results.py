@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .nodes.state import State
 
 
+FORMAT = 1
+"""Counted up when the fields of a result change: results stored in another form are then not taken."""
+
+
 @dataclass(kw_only=True)
 class PhaseResult:
     """What a phase did. `execution_time` in seconds and `cost` in USD count all of its attempts."""

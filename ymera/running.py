@@ -23,7 +23,7 @@ from .routing.errors import InputError
 from .terminal import print_json, say
 
 if TYPE_CHECKING:
-    from .executor import ProgressEvent
+    from .executor import MultiModelExecutor, ProgressEvent
     from .results import MultiModelResult
 
 
@@ -48,6 +48,7 @@ class Show:
 class _Watch:
     """What is known of a run while it lasts: its thread, and whether there is something to resume."""
 
+    executor: MultiModelExecutor
     progress: Progress
     thread_id: str
     begun: bool = False
@@ -58,7 +59,7 @@ class _Watch:
         last: ProgressEvent = {}
         task = asyncio.current_task()
         with _signals_cancel(task), self.progress as progress:
-            async with aclosing(events) as stream:
+            async with self.executor, aclosing(events) as stream:
                 async for last in stream:
                     self._note(last)
                     progress.tell(last)
@@ -79,9 +80,14 @@ class _Watch:
 
 
 def carry_out(
-    events: AsyncGenerator[ProgressEvent, None], show: Show, *, thread_id: str | None, begun: bool
+    executor: MultiModelExecutor,
+    events: AsyncGenerator[ProgressEvent, None],
+    show: Show,
+    *,
+    thread_id: str | None,
+    begun: bool,
 ) -> int:
-    """Carry out a run, show it, and return the exit code.
+    """Carry out a run of the executor, show it, and return the exit code.
 
     `thread_id` is the run's thread where the caller named it; `begun` says that it holds a run already.
 
@@ -91,7 +97,9 @@ def carry_out(
     """
     out = console(stderr=True)
     progress = progress_on(out, quiet=show.quiet, keep=not console().is_terminal)
-    watch = _Watch(progress=progress, thread_id=thread_id or "", begun=begun, again=show.again)
+    watch = _Watch(
+        executor=executor, progress=progress, thread_id=thread_id or "", begun=begun, again=show.again
+    )
     try:
         with asyncio.Runner() as runner:
             result = runner.run(watch.follow(events))

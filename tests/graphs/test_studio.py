@@ -24,6 +24,7 @@ import pytest_asyncio
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.schema import StreamPart
 
+from docs.blocks import blocks_of
 from tests.scripted import ACCEPT, REVISE
 from tests.servers.dialects import Answer
 from tests.servers.faulty import Fault, FaultyServer, Reply
@@ -37,6 +38,7 @@ PLAN, CODE = Answer("Read both, add them."), Answer("```python\ndef add(a, b):\n
 SOUND, POOR = Answer(ACCEPT), Answer(REVISE)
 SAID: dict[str, Any] = {"role": "user", "content": TASK}
 AGENTS = sorted(builtin_catalogue().agents)
+DEFAULT_URL = "http://127.0.0.1:2024"
 START_S = 60
 CALL_S = 30
 
@@ -348,6 +350,18 @@ async def test_mcp_offers_the_graphs_as_tools_and_runs_one(dev: Dev) -> None:
     call = {"method": "tools/call", "params": {"name": "coding_agent", "arguments": {"task": TASK}}}
     content = (await dev.post("/mcp", call))["content"]
     assert ast.literal_eval(content[0]["text"])["final_result"] == CODE.text  # the server writes it as Python
+
+
+async def test_the_client_of_the_page_about_studio_works(dev: Dev) -> None:
+    (program,) = [b.text for b in blocks_of(ROOT / "docs" / "studio.md") if b.language == "python"]
+    assert DEFAULT_URL in program
+    dev.answers(PLAN, CODE, SOUND)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program.replace(DEFAULT_URL, dev.url), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await child.communicate()
+    events = [line.split()[:2] for line in said.decode().splitlines()]
+    assert events[:2] == [["planned"], ["attempt_started", "planning-1"]]
 
 
 async def test_nothing_blocked_the_event_loop_of_the_server(dev: Dev) -> None:

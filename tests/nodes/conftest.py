@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -10,15 +10,8 @@ import pytest_asyncio
 from ymera.nodes.providers import ChatModels
 from ymera.nodes.settings import Settings, load_settings
 
-from ..servers.aimock import Aimock, running_aimock
 from ..servers.clients import PROVIDERS, point_at
 from ..servers.faulty import FaultyServer
-
-
-@pytest.fixture(scope="session")
-def aimock() -> Iterator[Aimock]:
-    with running_aimock() as server:
-        yield server
 
 
 @pytest_asyncio.fixture

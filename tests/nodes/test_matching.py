@@ -168,7 +168,7 @@ def test_an_unknown_agent_is_a_warning_or_where_strict_an_error(monkeypatch: pyt
     assert any("No profile for agent 'nobody'" in w for w in strategy(matcher(), "nobody")["warnings"])
     monkeypatch.setenv("YMERA_STRICT", "true")
     with pytest.raises(
-        UnknownAgentError, match="No profile for agent 'nobody'. Known agents: analysis_agent"
+        UnknownAgentError, match=r"No profile for agent 'nobody'\. Known agents: analysis_agent"
     ):
         strategy(matcher(), "nobody")
 
@@ -219,7 +219,7 @@ def test_a_check_that_nobody_knows_is_refused_before_anything_is_paid() -> None:
 def test_an_unknown_phase_of_a_profile_is_one_clear_message() -> None:
     one = matcher()
     one.agent_profiles["mine"] = replace(one.agent_profiles["coding_agent"], phases_needed=["cooking"])
-    with pytest.raises(InputError, match="Unknown phase 'cooking'. Known phases: planning"):
+    with pytest.raises(InputError, match=r"Unknown phase 'cooking'\. Known phases: planning"):
         strategy(one, "mine")
 
 

@@ -50,7 +50,8 @@ def test_every_data_file_is_named_after_what_it_holds() -> None:
     expected |= {f"agents/{name}.toml" for name in agents} | {
         f"phases/{name}.toml" for name in CATALOGUE.phases
     }
-    assert {path.relative_to(DATA).as_posix() for path in DATA.glob("*/*.toml")} == expected
+    found = (path for path in DATA.glob("*/*.toml") if path.parent.name != "words")
+    assert {path.relative_to(DATA).as_posix() for path in found} == expected
 
 
 def test_reading_the_built_in_catalogue_does_not_import_pydantic() -> None:

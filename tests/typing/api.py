@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal
-
-from typing_extensions import assert_type
+from typing import Literal, assert_type
 
 from ymera import (
     AgentModelMatcher,

@@ -7,6 +7,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +46,11 @@ def own_logging() -> Iterator[None]:
     warnings.showwarning = shown
     root.handlers, ours.handlers = before[0], before[1]
     ours.setLevel(before[2])
+
+
+@pytest.fixture
+def no_models_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither weights nor the right to fetch them; commands run in an empty folder."""
+    monkeypatch.setenv("YMERA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("YMERA_DOWNLOADS", "false")
+    monkeypatch.chdir(tmp_path)

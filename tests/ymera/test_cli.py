@@ -29,14 +29,6 @@ agent_name = "helper"
 """
 
 
-@pytest.fixture
-def no_models_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither weights nor the right to fetch them; commands run in an empty folder."""
-    monkeypatch.setenv("YMERA_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("YMERA_DOWNLOADS", "false")
-    monkeypatch.chdir(tmp_path)
-
-
 def ymera(*arguments: str, stdin: str | bytes | None = None) -> Result:
     return CliRunner().invoke(app, list(arguments), prog_name="ymera", input=stdin)
 

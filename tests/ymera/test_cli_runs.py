@@ -19,7 +19,7 @@ from tests.servers.dialects import Answer
 from tests.servers.faulty import Fault, FaultyServer
 from ymera.cli import app
 
-pytestmark = pytest.mark.usefixtures("own_logging")
+pytestmark = pytest.mark.usefixtures("own_logging", "no_models_at_home")
 TASK = "Create a FastAPI endpoint for user management"
 PLAN = Answer(text="1. Write the route.")
 CODE = Answer(text="```python\nprint('[bold]hello[/bold]')\n```")
