@@ -10,7 +10,8 @@ from typing import Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.errors import InputError
-from ..routing.matcher import Memo, TaskRequest, Wishes, World, find_agent, make_strategy
+from ..routing.matcher import TaskRequest, Wishes, find_agent, make_strategy
+from ..routing.ranking import Memo, World
 from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon

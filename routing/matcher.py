@@ -6,9 +6,8 @@ the world (which models may be called today) beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from difflib import get_close_matches
 from json import dumps
 from typing import Any
@@ -16,21 +15,19 @@ from typing import Any
 from .catalogue import Catalogue, Resolution
 from .errors import InputError, NoUsableModelError, UnknownAgentError
 from .layout import Layout, arrange
-from .prediction import count_tokens, input_tokens, needed_tokens, predict, total
+from .prediction import count_tokens, needed_tokens, total
+from .ranking import Choice, World, plan_each, plan_together
 from .records import (
     AgentTaskProfile,
-    Candidate,
     Limits,
     ModelProfile,
     PhasePlan,
     PhaseProfile,
-    Reading,
     Rejected,
     Strategy,
     StrategyType,
     is_json,
 )
-from .scoring import SCORERS, Case, WeightedScorer, present, rate, skill_weights
 from .task import read_task
 
 
@@ -71,51 +68,6 @@ class Wishes:
     layout: Layout | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Scored:
-    """All models in the order of their scores for one kind of case, and those already put into words."""
-
-    case: Case
-    order: tuple[tuple[float, ModelProfile], ...]
-    candidates: dict[str, Candidate] = field(default_factory=dict)
-
-
-Memo = dict[tuple[object, ...], _Scored]
-"""Scores by phase, agent, reading and day: they do not depend on the task's words. Worth 1.5 ms a match."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """What there is today: the catalogue, and why a model may not be called (None: it may).
-
-    A `memo` may be shared by worlds with the same catalogue and scorers.
-    """
-
-    catalogue: Catalogue
-    unavailable: Callable[[ModelProfile], str | None]
-    today: date
-    scorers: tuple[WeightedScorer, ...] = SCORERS
-    memo: Memo = field(default_factory=dict, repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """The models that may take part in a run, judged once, and the preferences of its agent."""
-
-    agent: AgentTaskProfile
-    reading: Reading
-    phases: tuple[PhaseProfile, ...]
-    usable: Mapping[str, ModelProfile]
-    rejected: tuple[Rejected, ...]
-    preferred: Mapping[str, int]
-    notes: Mapping[str, str]
-    task_tokens: int
-
-    def shown(self, phase: PhaseProfile) -> int:
-        """Return the tokens that a phase is likely to be shown."""
-        return input_tokens(phase, self.agent, self.phases, self.task_tokens)
-
-
 def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strategy:
     """Choose a strategy, and for every phase its model and fallbacks, each with a reason.
 
@@ -129,7 +81,7 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
     phases = find_phases(request.phases, agent, world.catalogue)
     choice, more = _look_around(request, wishes, world, agent, phases)
     kind, why = _kind_of_strategy(choice, wishes)
-    plans = _single(choice, wishes, world) if kind == "single_model" else _multi(choice, wishes, world)
+    plans = plan_together(choice, world) if kind == "single_model" else plan_each(choice, world)
     more += _notices(plans, world)
     _check_task_fits(plans, choice)
     layout, beside = _layout(choice, wishes)
@@ -220,7 +172,7 @@ def _look_around(
     world: World,
     agent: AgentTaskProfile,
     phases: tuple[PhaseProfile, ...],
-) -> tuple[_Choice, list[str]]:
+) -> tuple[Choice, list[str]]:
     parameters = dumps(dict(request.parameters), ensure_ascii=False)
     preferred, notes, warnings = _preferences(agent, world)
     demanded = _demanded(wishes, world) if wishes.model else None
@@ -235,7 +187,7 @@ def _look_around(
             rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
         else:
             usable.append(model)
-    choice = _Choice(
+    choice = Choice(
         agent=agent,
         reading=read_task(request.description, request.parameters),
         phases=phases,
@@ -244,11 +196,12 @@ def _look_around(
         preferred=preferred,
         notes=notes,
         task_tokens=count_tokens(request.description) + count_tokens(parameters),
+        attempts=wishes.attempts,
     )
     return choice, warnings
 
 
-def _layout(choice: _Choice, wishes: Wishes) -> tuple[Layout, list[str]]:
+def _layout(choice: Choice, wishes: Wishes) -> tuple[Layout, list[str]]:
     if wishes.layout is None:
         return arrange(choice.phases, choice.agent, choice.reading, parallel=wishes.parallel)
     there = [name for group in wishes.layout for name in group]
@@ -258,7 +211,7 @@ def _layout(choice: _Choice, wishes: Wishes) -> tuple[Layout, list[str]]:
     return wishes.layout, []
 
 
-def _check_task_fits(plans: Sequence[PhasePlan], choice: _Choice) -> None:
+def _check_task_fits(plans: Sequence[PhasePlan], choice: Choice) -> None:
     """Refuse a task for which a critical phase finds no window that is wide enough."""
     for plan, phase in zip(plans, choice.phases, strict=True):
         able = [model for model in choice.usable.values() if phase.name not in model.never_for]
@@ -323,7 +276,7 @@ def _unusable(model: ModelProfile, wishes: Wishes, world: World) -> str | None:
     return world.unavailable(model)
 
 
-def _kind_of_strategy(choice: _Choice, wishes: Wishes) -> tuple[StrategyType, str]:
+def _kind_of_strategy(choice: Choice, wishes: Wishes) -> tuple[StrategyType, str]:
     agent, reading = choice.agent, choice.reading
     if wishes.model:
         return "single_model", f"the run asks for {wishes.model}"
@@ -338,116 +291,3 @@ def _kind_of_strategy(choice: _Choice, wishes: Wishes) -> tuple[StrategyType, st
     if reading["complexity"] == "low":
         return "single_model", "the task is simple: one model does all phases"
     return "multi_model", f"{len(choice.phases)} phases of a task of {reading['complexity']} complexity"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ranking:
-    """The models that may stand in a phase, best first with their scores, and those that may not."""
-
-    scored: _Scored
-    ranked: tuple[tuple[float, ModelProfile], ...]
-    rejected: tuple[Rejected, ...]
-
-
-def _multi(choice: _Choice, wishes: Wishes, world: World) -> list[PhasePlan]:
-    return [_plan(_ranking(phase, choice, world), choice, wishes, world) for phase in choice.phases]
-
-
-def _single(choice: _Choice, wishes: Wishes, world: World) -> list[PhasePlan]:
-    """Rank the models over all phases together: each phase has that order, less who may not stand in it."""
-    rankings = [_ranking(phase, choice, world) for phase in choice.phases]
-    scores: dict[str, list[float]] = {}
-    for ranking in rankings:
-        for score, model in ranking.ranked:
-            scores.setdefault(model.key, []).append(score)
-    # A model that may not stand in every phase comes after those that may.
-    order = {key: (-len(given), -sum(given) / len(given), key) for key, given in scores.items()}
-    plans = []
-    for ranking in rankings:
-        ranked = tuple(sorted(ranking.ranked, key=lambda pair: order[pair[1].key]))
-        plans.append(_plan(replace(ranking, ranked=ranked), choice, wishes, world))
-    return plans
-
-
-def _ranking(phase: PhaseProfile, choice: _Choice, world: World) -> _Ranking:
-    scored = _scored(phase, choice, world)
-    shown = choice.shown(phase)
-    ranked, rejected = [], []
-    for score, model in scored.order:
-        if model.key not in choice.usable:
-            continue
-        if reason := _unfit(model, phase, shown):
-            rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
-        else:
-            ranked.append((score, model))
-    return _Ranking(scored=scored, ranked=tuple(ranked), rejected=tuple(rejected))
-
-
-def _scored(phase: PhaseProfile, choice: _Choice, world: World) -> _Scored:
-    """Score every model of the catalogue for a phase, or take what an earlier match of the same kind has found."""
-    reading, agent = choice.reading, choice.agent
-    key = (
-        phase.name,
-        agent.agent_name,
-        reading["complexity"],
-        reading["speed"],
-        reading["creativity"],
-        world.today,
-    )
-    if key not in world.memo:
-        weights = skill_weights(phase, agent, reading)
-        case = Case(
-            phase=phase,
-            agent=agent,
-            reading=reading,
-            weights=weights,
-            preferred=choice.preferred,
-            today=world.today,
-        )
-        order = [(rate(model, case, world.scorers), model) for model in world.catalogue.models.values()]
-        order.sort(key=lambda pair: (-round(pair[0], 4), pair[1].provider, pair[1].name))
-        world.memo[key] = _Scored(case=case, order=tuple(order))
-    return world.memo[key]
-
-
-def _unfit(model: ModelProfile, phase: PhaseProfile, shown: int) -> str | None:
-    if phase.name in model.never_for:
-        return f"not able to do {phase.name}"
-    needed = needed_tokens(phase, model, shown)
-    if needed > model.context_tokens:
-        return f"needs about {needed} tokens, its window has {model.context_tokens}"
-    return None
-
-
-def _plan(ranking: _Ranking, choice: _Choice, wishes: Wishes, world: World) -> PhasePlan:
-    phase, ranked = ranking.scored.case.phase, ranking.ranked
-    kept = [_candidate(model, ranking.scored, choice, world) for _, model in ranked[: wishes.attempts]]
-    outranked = [
-        Rejected(
-            model=model.name,
-            provider=model.provider,
-            reason=f"ranked no. {n} with {score:.2f}; {wishes.attempts} attempts are allowed",
-        )
-        for n, (score, model) in enumerate(ranked[wishes.attempts :], wishes.attempts + 1)
-    ]
-    first = kept[0] if kept else None
-    return PhasePlan(
-        phase=phase.name,
-        critical=phase.critical,
-        skipped_when_accepted=phase.skipped_when_accepted,
-        primary_model=first,
-        fallback_models=kept[1:],
-        score=first["score"] if first else 0.0,
-        reason=first["reason"] if first else "no usable model",
-        rejected=[*outranked, *ranking.rejected, *choice.rejected],
-        predicted=predict(phase, ranked[0][1], choice.shown(phase)) if ranked else None,
-    )
-
-
-def _candidate(model: ModelProfile, scored: _Scored, choice: _Choice, world: World) -> Candidate:
-    if model.key not in scored.candidates:
-        scored.candidates[model.key] = present(model, scored.case, world.scorers)
-    said, note = scored.candidates[model.key], choice.notes.get(model.key)
-    reason = "; ".join([text for text in (said["reason"], note) if text])
-    # A copy, and the note apart: neither what a caller does to a plan nor this run's wishes may be remembered.
-    return Candidate({**said, "parts": dict(said["parts"]), "reason": reason})

@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .executor import MultiModelExecutor, ProgressEvent, get_multi_model_executor
+    from .events import ProgressEvent
+    from .executor import MultiModelExecutor, get_multi_model_executor
     from .nodes.matching import AgentModelMatcher
     from .nodes.services import get_agent_model_matcher
     from .nodes.settings import Settings
@@ -37,7 +38,7 @@ _HOMES = {
     "NoUsableModelError": "routing.errors",
     "PhaseProfile": "routing.records",
     "PhaseResult": "results",
-    "ProgressEvent": "executor",
+    "ProgressEvent": "events",
     "ResumeError": "routing.errors",
     "RunContext": "nodes.state",
     "Settings": "nodes.settings",

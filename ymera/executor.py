@@ -12,15 +12,15 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.types import StreamMode
-from typing_extensions import TypedDict
 
+from .events import ProgressEvent
 from .graphs.checkpoints import open_checkpoints
 from .graphs.workflow import build
 from .nodes.availability import EMBEDDED
@@ -35,33 +35,7 @@ from .results import FORMAT, MultiModelResult, result_of
 from .routing.errors import InputError, NoUsableModelError, ResumeError
 from .routing.layout import Layout
 from .routing.matcher import TaskRequest
-from .routing.records import Attempt, Strategy, is_json
-
-
-class ProgressEvent(TypedDict, total=False):
-    """What happens in a run, as it happens.
-
-    `started` carries `thread_id`; `planned` carries `strategy`;
-    `download` carries the embedded model's `model`, `done_bytes` and `total_bytes`;
-    `attempt_started` carries `phase`, `attempt_id`, `model`, `provider`, `reason`, `fallback` (0: first choice);
-    `token` carries `phase`, `attempt_id` and `text` (drop what a failed attempt streamed);
-    `attempt_ended` carries `attempt`; `finished` carries `result`.
-    """
-
-    event: Literal["started", "planned", "download", "attempt_started", "token", "attempt_ended", "finished"]
-    strategy: Strategy
-    thread_id: str
-    phase: str
-    attempt_id: str
-    model: str
-    provider: str
-    reason: str
-    fallback: int
-    text: str
-    attempt: Attempt
-    done_bytes: int
-    total_bytes: int
-    result: MultiModelResult
+from .routing.records import Strategy, is_json
 
 
 @dataclass(frozen=True, kw_only=True)

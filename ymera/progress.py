@@ -19,7 +19,7 @@ from .report import MEGABYTE, Spent, console, cost_text, fallback_text, fault_te
 from .terminal import harmless
 
 if TYPE_CHECKING:
-    from .executor import ProgressEvent
+    from .events import ProgressEvent
     from .nodes.weights_sources import Progress as Step
     from .nodes.weights_sources import Report
     from .results import MultiModelResult

@@ -23,7 +23,8 @@ from .routing.errors import InputError
 from .terminal import print_json, say
 
 if TYPE_CHECKING:
-    from .executor import MultiModelExecutor, ProgressEvent
+    from .events import ProgressEvent
+    from .executor import MultiModelExecutor
     from .results import MultiModelResult
 
 
@@ -58,11 +59,12 @@ class _Watch:
         """Show the events and return the result, which the last of them carries."""
         last: ProgressEvent = {}
         task = asyncio.current_task()
-        with _signals_cancel(task), self.progress as progress:
+        with _signals_cancel(task):
             async with self.executor, aclosing(events) as stream:
-                async for last in stream:
-                    self._note(last)
-                    progress.tell(last)
+                with self.progress as progress:
+                    async for last in stream:
+                        self._note(last)
+                        progress.tell(last)
         return last["result"]
 
     def _note(self, event: ProgressEvent) -> None:
@@ -132,7 +134,8 @@ def _signals_cancel(task: asyncio.Task[Any] | None) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is cancel:  # where it is not, the process is about to end
+                signal.signal(number, handler)
 
 
 def _tell(result: MultiModelResult, show: Show) -> int:

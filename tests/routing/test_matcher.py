@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from ymera.routing.catalogue import Catalogue, builtin_catalogue
 from ymera.routing.errors import InputError, NoUsableModelError, UnknownAgentError
-from ymera.routing.matcher import TaskRequest, Wishes, World, find_agent, make_strategy
+from ymera.routing.matcher import TaskRequest, Wishes, find_agent, make_strategy
+from ymera.routing.ranking import World
 from ymera.routing.records import (
     AgentTaskProfile,
     Candidate,

@@ -205,6 +205,37 @@ def resumed(told: str) -> Any:
     return json.loads(result.stdout)
 
 
+STUBBORN = """
+import asyncio
+from ymera.running import Show, carry_out
+
+class Stubborn:
+    async def __aenter__(self):
+        return self
+    async def __aexit__(self, *error):
+        print("closing", flush=True)
+        await asyncio.sleep(600)
+
+async def events():
+    print("running", flush=True)
+    await asyncio.sleep(600)
+    yield {}
+
+carry_out(Stubborn(), events(), Show(quiet=True), thread_id=None, begun=False)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_second_signal_ends_the_process_at_once(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "running\n"
+        run.send_signal(number)
+        assert run.stdout.readline() == "closing\n"
+        run.send_signal(number)
+        assert run.wait(30) == -number
+
+
 def test_checkpoints_that_hold_nonsense_are_told_with_the_mend(groq: FaultyServer, tmp_path: Path) -> None:
     groq.script("groq", [CODE])
     assert ymera("run", TASK, "--phases", "generation", "--thread", "mine").exit_code == 0

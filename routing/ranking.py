@@ -1,0 +1,189 @@
+"""Who suits each phase of a run: the models in order, with reasons, and those that may not stand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from .catalogue import Catalogue
+from .prediction import input_tokens, needed_tokens, predict
+from .records import (
+    AgentTaskProfile,
+    Candidate,
+    ModelProfile,
+    PhasePlan,
+    PhaseProfile,
+    Reading,
+    Rejected,
+)
+from .scoring import SCORERS, Case, WeightedScorer, present, rate, skill_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """All models in the order of their scores for one kind of case, and those already put into words."""
+
+    case: Case
+    order: tuple[tuple[float, ModelProfile], ...]
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+
+
+Memo = dict[tuple[object, ...], Scored]
+"""Scores by phase, agent, reading and day: they do not depend on the task's words. Worth 1.5 ms a match."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What there is today: the catalogue, and why a model may not be called (None: it may).
+
+    A `memo` may be shared by worlds with the same catalogue and scorers.
+    """
+
+    catalogue: Catalogue
+    unavailable: Callable[[ModelProfile], str | None]
+    today: date
+    scorers: tuple[WeightedScorer, ...] = SCORERS
+    memo: Memo = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a run is about, the models that may take part in it, and its agent's preferences.
+
+    Args:
+        usable: the models that may be called, by their keys.
+        rejected: those that may not, each with the reason.
+        preferred: keys of models to the rank of the agent's preference (0 = first).
+        notes: keys of models to why they stand in for another.
+        task_tokens: tokens of the task and its parameters.
+        attempts: candidates that a phase has at most.
+    """
+
+    agent: AgentTaskProfile
+    reading: Reading
+    phases: tuple[PhaseProfile, ...]
+    usable: Mapping[str, ModelProfile]
+    rejected: tuple[Rejected, ...]
+    preferred: Mapping[str, int]
+    notes: Mapping[str, str]
+    task_tokens: int
+    attempts: int
+
+    def shown(self, phase: PhaseProfile) -> int:
+        """Return the tokens that a phase is likely to be shown."""
+        return input_tokens(phase, self.agent, self.phases, self.task_tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The models that may stand in a phase, best first with their scores, and those that may not."""
+
+    scored: Scored
+    ranked: tuple[tuple[float, ModelProfile], ...]
+    rejected: tuple[Rejected, ...]
+
+
+def plan_each(choice: Choice, world: World) -> list[PhasePlan]:
+    """Give every phase the models that suit it best."""
+    return [_plan(_ranking(phase, choice, world), choice, world) for phase in choice.phases]
+
+
+def plan_together(choice: Choice, world: World) -> list[PhasePlan]:
+    """Rank the models over all phases together: each phase has that order, less who may not stand in it."""
+    rankings = [_ranking(phase, choice, world) for phase in choice.phases]
+    scores: dict[str, list[float]] = {}
+    for ranking in rankings:
+        for score, model in ranking.ranked:
+            scores.setdefault(model.key, []).append(score)
+    # A model that may not stand in every phase comes after those that may.
+    order = {key: (-len(given), -sum(given) / len(given), key) for key, given in scores.items()}
+    plans = []
+    for ranking in rankings:
+        ranked = tuple(sorted(ranking.ranked, key=lambda pair: order[pair[1].key]))
+        plans.append(_plan(replace(ranking, ranked=ranked), choice, world))
+    return plans
+
+
+def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
+    scored = _scored(phase, choice, world)
+    shown = choice.shown(phase)
+    ranked, rejected = [], []
+    for score, model in scored.order:
+        if model.key not in choice.usable:
+            continue
+        if reason := _unfit(model, phase, shown):
+            rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
+        else:
+            ranked.append((score, model))
+    return Ranking(scored=scored, ranked=tuple(ranked), rejected=tuple(rejected))
+
+
+def _scored(phase: PhaseProfile, choice: Choice, world: World) -> Scored:
+    """Score every model of the catalogue for a phase, or take what an earlier match of the same kind has found."""
+    reading, agent = choice.reading, choice.agent
+    key = (
+        phase.name,
+        agent.agent_name,
+        reading["complexity"],
+        reading["speed"],
+        reading["creativity"],
+        world.today,
+    )
+    if key not in world.memo:
+        weights = skill_weights(phase, agent, reading)
+        case = Case(
+            phase=phase,
+            agent=agent,
+            reading=reading,
+            weights=weights,
+            preferred=choice.preferred,
+            today=world.today,
+        )
+        order = [(rate(model, case, world.scorers), model) for model in world.catalogue.models.values()]
+        order.sort(key=lambda pair: (-round(pair[0], 4), pair[1].provider, pair[1].name))
+        world.memo[key] = Scored(case=case, order=tuple(order))
+    return world.memo[key]
+
+
+def _unfit(model: ModelProfile, phase: PhaseProfile, shown: int) -> str | None:
+    if phase.name in model.never_for:
+        return f"not able to do {phase.name}"
+    needed = needed_tokens(phase, model, shown)
+    if needed > model.context_tokens:
+        return f"needs about {needed} tokens, its window has {model.context_tokens}"
+    return None
+
+
+def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
+    phase, ranked = ranking.scored.case.phase, ranking.ranked
+    kept = [_candidate(model, ranking.scored, choice, world) for _, model in ranked[: choice.attempts]]
+    outranked = [
+        Rejected(
+            model=model.name,
+            provider=model.provider,
+            reason=f"ranked no. {n} with {score:.2f}; {choice.attempts} attempts are allowed",
+        )
+        for n, (score, model) in enumerate(ranked[choice.attempts :], choice.attempts + 1)
+    ]
+    first = kept[0] if kept else None
+    return PhasePlan(
+        phase=phase.name,
+        critical=phase.critical,
+        skipped_when_accepted=phase.skipped_when_accepted,
+        primary_model=first,
+        fallback_models=kept[1:],
+        score=first["score"] if first else 0.0,
+        reason=first["reason"] if first else "no usable model",
+        rejected=[*outranked, *ranking.rejected, *choice.rejected],
+        predicted=predict(phase, ranked[0][1], choice.shown(phase)) if ranked else None,
+    )
+
+
+def _candidate(model: ModelProfile, scored: Scored, choice: Choice, world: World) -> Candidate:
+    if model.key not in scored.candidates:
+        scored.candidates[model.key] = present(model, scored.case, world.scorers)
+    said, note = scored.candidates[model.key], choice.notes.get(model.key)
+    reason = "; ".join([text for text in (said["reason"], note) if text])
+    # A copy, and the note apart: neither what a caller does to a plan nor this run's wishes may be remembered.
+    return Candidate({**said, "parts": dict(said["parts"]), "reason": reason})
