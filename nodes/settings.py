@@ -90,9 +90,14 @@ def load_settings() -> Settings:
         SettingsError: one line for every bad value.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(error))) from None
+    for name, value in settings._dotenv.items():
+        # LangSmith reads the environment alone.
+        if name.startswith("LANGSMITH_") and value:
+            os.environ.setdefault(name, value)
+    return settings
 
 
 def _explain(error: ValidationError) -> list[str]:

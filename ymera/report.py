@@ -168,10 +168,14 @@ def verdict_lines(verdict: Verdict | None) -> list[str]:
     if verdict is None:
         return []
     failed = [check for check in verdict["checks"] if not check["passed"]]
-    checks = f", {len(verdict['checks'])} checks passed" if verdict["checks"] and not failed else ""
-    found = f", {len(verdict['findings'])} findings" if verdict["findings"] else ""
+    checks = f", {_count(verdict['checks'], 'check')} passed" if verdict["checks"] and not failed else ""
+    found = f", {_count(verdict['findings'], 'finding')}" if verdict["findings"] else ""
     lines = [f"verdict: {verdict['decision']}{found}{checks}"]
     return lines + [f"check failed: {check['name']}: {check['detail']}" for check in failed]
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _summary(result: MultiModelResult) -> str:

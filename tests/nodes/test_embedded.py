@@ -199,7 +199,7 @@ async def chat(models: ChatModels, name: str, tokens: int = 48) -> Runnable[Lang
 
 async def endless(models: ChatModels, tokens: int) -> Runnable[LanguageModelInput, AIMessage]:
     """Return a model that goes on until its tokens are spent."""
-    return (await chat(models, SMALL, tokens)).bind(extra_body={"ignore_eos": True})
+    return (await chat(models, SMALL, tokens)).bind(extra_body={"ignore_eos": True, "max_tokens": tokens})
 
 
 async def slots(endpoint: Endpoint) -> list[bool]:

@@ -191,7 +191,7 @@ def test_a_verdict_and_its_failed_checks_are_shown() -> None:
     text = one_line(
         shown(result_view(result(phase("review", attempt("judge"), verdict=verdict)), width=200), 200)
     )
-    assert "verdict: revise, 1 findings" in text
+    assert "verdict: revise, 1 finding" in text
     assert "check failed: python: line 3 does not parse" in text
 
 
