@@ -26,7 +26,17 @@ from langgraph.graph.state import CompiledStateGraph
 from ..nodes.match import DEFAULT_AGENT, match_node
 from ..nodes.phase import phase_node
 from ..nodes.services import Services, default_services
-from ..nodes.state import NO_USAGE, PlainNode, RunContext, RunInput, RunOutput, State, add_usage, view
+from ..nodes.state import (
+    NO_USAGE,
+    PlainNode,
+    RunContext,
+    RunInput,
+    RunOutput,
+    State,
+    add_usage,
+    answer_id,
+    view,
+)
 from ..routing.flow import Step, failure, joined, outcome, passed_by, status
 from ..routing.layout import Layout, arrange, sequence
 from ..routing.matcher import find_agent, find_phases
@@ -57,7 +67,7 @@ class Rule(Runnable[State, Any]):
 async def abort(state: State) -> dict[str, Any]:
     """Say why the run stopped without a result."""
     error = failure(view(state))
-    answer = [AIMessage(error, id=state["answer_id"])] if state.get("messages") else []
+    answer = [AIMessage(error, id=answer_id(state))] if state.get("messages") else []
     return {"error": error, "messages": answer}
 
 

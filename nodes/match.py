@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -90,7 +89,6 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
             "verdicts": Overwrite({}),
             "usage": Overwrite(NO_USAGE),
             "final_result": "",
-            "answer_id": str(uuid.uuid4()),
             "error": "",
         }
 

@@ -85,12 +85,14 @@ class AgentModelMatcher:
         self.scorers: list[WeightedScorer] = list(SCORERS)
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
+        self._catalogue = base
         load_lexicon()  # files are read here, so that a match on an event loop reads none
 
     @property
     def catalogue(self) -> Catalogue:
         """The catalogue as it stands now, with everything that was added."""
-        return replace(self._base, agents=self.agent_profiles, models=self.models)
+        self._notice_changes()
+        return self._catalogue
 
     @property
     def wishes(self) -> Wishes:
@@ -106,12 +108,12 @@ class AgentModelMatcher:
         """Return why a model cannot be called on this machine, or None where it can."""
         return why_unavailable(model, self._base.providers[model.provider], self.settings)
 
-    def _memo_now(self) -> Memo:
-        """Return what earlier matches have scored, as long as nothing was added or changed since."""
+    def _notice_changes(self) -> None:
+        """Forget what earlier matches have found as soon as something was added or changed."""
         known = (tuple(self.models.items()), tuple(self.agent_profiles.items()), tuple(self.scorers))
         if known != self._known or len(self._memo) > REMEMBERED:
             self._known, self._memo = known, {}
-        return self._memo
+            self._catalogue = replace(self._base, agents=dict(self.agent_profiles), models=dict(self.models))
 
     def strategy(
         self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None
@@ -127,7 +129,7 @@ class AgentModelMatcher:
             unavailable=self.unavailable,
             today=today or datetime.now(UTC).date(),
             scorers=tuple(self.scorers),
-            memo=self._memo_now(),
+            memo=self._memo,
         )
         plan = make_strategy(request, wishes or self.wishes, world)
         if fault := schema_fault(request.parameters):

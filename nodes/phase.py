@@ -33,7 +33,7 @@ from . import prices
 from .faults import fault_of, finish_fault, keys_of, make_fault, redacted
 from .prompts import Material, messages
 from .services import Services
-from .state import NO_USAGE, Node, RunContext, State, view
+from .state import NO_USAGE, Node, RunContext, State, answer_id, view
 from .structured import schema_arguments
 from .tracing import hide_keys, trace_outcome
 from .validators import check, passes
@@ -313,7 +313,7 @@ async def _result(job: Job, text: str, attempt: Attempt, state: State) -> Update
             return {"attempts": [Attempt({**attempt, "note": note})]}
     update: Update = {"final_result": text}
     if state.get("messages"):
-        update["messages"] = [AIMessage(text, id=state["answer_id"])]
+        update["messages"] = [AIMessage(text, id=answer_id(state))]
     return update
 
 

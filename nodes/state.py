@@ -107,7 +107,6 @@ class State(RunInput, total=False):
     verdicts: Annotated[dict[str, Verdict], DeltaChannel(merge_all, dict)]
     usage: Annotated[Usage, sum_usage]
     final_result: Annotated[str, DeltaChannel(newest, str)]
-    answer_id: str
     error: str
 
 
@@ -162,6 +161,12 @@ class PlainNode(Protocol):
     def __call__(self, state: State) -> Awaitable[dict[str, Any]]:
         """Return what changes in the state."""
         ...
+
+
+def answer_id(state: State) -> str:
+    """Return the id of the message that answers the conversation: the same however often the answer is bettered."""
+    asked = sum(1 for message in state.get("messages", []) if message.type == "human")
+    return f"answer-{asked}"
 
 
 def view(state: State) -> RunView:

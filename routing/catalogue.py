@@ -7,7 +7,7 @@ The package's own entries stand in `data/`; a user adds to them with a TOML file
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -59,6 +59,9 @@ class Catalogue:
     agents: Mapping[str, AgentTaskProfile]
     default_agent: AgentTaskProfile
     phases: Mapping[str, PhaseProfile]
+    _resolved: dict[tuple[str, date], Resolution] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def named(self, name: str) -> tuple[ModelProfile, ...]:
         """Return the models of a name, retired ones too; empty if there is none.
@@ -84,6 +87,11 @@ class Catalogue:
 
     def resolve(self, name: str, today: date) -> Resolution:
         """Return the models that a name stands for on a day, each retired one replaced by its successor."""
+        if (name, today) not in self._resolved:
+            self._resolved[name, today] = self._resolve(name, today)
+        return self._resolved[name, today]
+
+    def _resolve(self, name: str, today: date) -> Resolution:
         asked = self.named(name)
         reasons: list[str] = [] if asked else [f"no model is called {name!r}"]
         models: dict[str, ModelProfile] = {}

@@ -56,7 +56,12 @@ def input_tokens(
 
 def needed_tokens(phase: PhaseProfile, model: ModelProfile, shown: int) -> int:
     """Estimate the window that a phase needs in a model: what it is shown, and room for a whole answer."""
-    return ceil(SAFETY * shown) + answer_tokens(phase, model)
+    return with_safety(shown) + answer_tokens(phase, model)
+
+
+def with_safety(tokens: int) -> int:
+    """Return an estimate of tokens taken larger, so that one on the low side still fits."""
+    return ceil(SAFETY * tokens)
 
 
 def predict(phase: PhaseProfile, model: ModelProfile, shown: int) -> Prediction:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from .catalogue import Catalogue
-from .prediction import input_tokens, needed_tokens, predict
+from .prediction import answer_tokens, input_tokens, predict, with_safety
 from .records import (
     AgentTaskProfile,
     Candidate,
@@ -107,15 +107,20 @@ def plan_together(choice: Choice, world: World) -> list[PhasePlan]:
 
 def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
     scored = _scored(phase, choice, world)
-    shown = choice.shown(phase)
+    shown = with_safety(choice.shown(phase))
     ranked, rejected = [], []
     for score, model in scored.order:
         if model.key not in choice.usable:
             continue
-        if reason := _unfit(model, phase, shown):
-            rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
+        needed = shown + answer_tokens(phase, model)
+        if phase.name in model.never_for:
+            reason = f"not able to do {phase.name}"
+        elif needed > model.context_tokens:
+            reason = f"needs about {needed} tokens, its window has {model.context_tokens}"
         else:
             ranked.append((score, model))
+            continue
+        rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
     return Ranking(scored=scored, ranked=tuple(ranked), rejected=tuple(rejected))
 
 
@@ -144,15 +149,6 @@ def _scored(phase: PhaseProfile, choice: Choice, world: World) -> Scored:
         order.sort(key=lambda pair: (-round(pair[0], 4), pair[1].provider, pair[1].name))
         world.memo[key] = Scored(case=case, order=tuple(order))
     return world.memo[key]
-
-
-def _unfit(model: ModelProfile, phase: PhaseProfile, shown: int) -> str | None:
-    if phase.name in model.never_for:
-        return f"not able to do {phase.name}"
-    needed = needed_tokens(phase, model, shown)
-    if needed > model.context_tokens:
-        return f"needs about {needed} tokens, its window has {model.context_tokens}"
-    return None
 
 
 def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:

@@ -280,9 +280,14 @@ async def test_the_loop_goes_on_while_tokens_are_made(models: ChatModels) -> Non
 
 
 @EMBEDDED
-async def test_a_cancelled_call_frees_its_slot(models: ChatModels, here: Settings) -> None:
-    endpoint = await open_server(SMALL, here)
-    call = asyncio.create_task((await endless(models, 3000)).ainvoke("Count from 1 to 100."))
+async def test_a_cancelled_stream_frees_its_slot(models: ChatModels, here: Settings) -> None:
+    endpoint, model = await open_server(SMALL, here), await endless(models, 6000)
+
+    async def listen() -> None:
+        async for _ in model.astream("Count from 1 to 100."):
+            pass
+
+    call = asyncio.create_task(listen())
     await until(endpoint, [False, True])
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,78 @@
+"""The README's first command, run anew on the embedded models: what it shows is built as the README shows it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import pytest
+
+from docs import generate
+from ymera.routing.catalogue import builtin_catalogue
+
+COLUMNS = ["phase", "model", "provider", "seconds", "tokens", "cost", "reason"]
+PHASES = "|".join(builtin_catalogue().phases)
+ROW = re.compile(rf"^ ({PHASES}) +(\S+) +(\S+) +(\S+) +(\S+) +(\S+) +(\S.*)$", re.MULTILINE)
+SKIPPED = "–"
+
+
+class Row(NamedTuple):
+    """A line of the table of phases."""
+
+    phase: str
+    model: str
+    provider: str
+    seconds: str
+    tokens: str
+    cost: str
+    reason: str
+
+
+class Screen(NamedTuple):
+    """What does not depend on the machine or on the words of a model."""
+
+    columns: list[str]
+    rows: list[Row]
+    strategy: str
+
+    @property
+    def answered(self) -> dict[str, tuple[str, str, str]]:
+        """Who answered each phase at its first attempt, and at what cost."""
+        rows = [row for row in self.rows if row.model != SKIPPED and not row.reason.startswith("fallback")]
+        return {row.phase: (row.model, row.provider, row.cost) for row in rows}
+
+
+def read(text: str) -> Screen:
+    """Read what the command printed."""
+    heading = next((line for line in text.splitlines() if line.split()[:2] == COLUMNS[:2]), "")
+    strategy = re.search(
+        r"^(\w+_model): \d of \d phases answered, [\d.]+ s, \d+ tokens, free", text, re.MULTILINE
+    )
+    return Screen(heading.split(), [Row(*row) for row in ROW.findall(text)], strategy[1] if strategy else "")
+
+
+def assert_whole(text: str) -> Screen:
+    """Assert that an answer and the whole table are there, with a reason, a time and tokens in each line."""
+    screen = read(text)
+    answer = text.partition(" ".join(COLUMNS[:1]))[0]
+    assert len(answer.split()) > 20, "a generated answer stands above the table"
+    assert screen.columns == COLUMNS
+    assert screen.strategy
+    assert {"planning", "generation"} <= set(screen.answered)
+    for row in screen.rows:
+        assert row.reason
+        assert row.model == SKIPPED or (float(row.seconds) > 0 and int(row.tokens) > 0)
+    return screen
+
+
+def test_the_kept_output_is_a_whole_run() -> None:
+    assert_whole(generate.first_run())
+
+
+@pytest.mark.embedded
+def test_the_first_command_still_prints_what_the_readme_shows() -> None:
+    kept, now = assert_whole(generate.first_run()), assert_whole(generate.run_first_command())
+    assert now.strategy == kept.strategy
+    assert [row.phase for row in now.rows] == [row.phase for row in kept.rows]
+    both = now.answered.keys() & kept.answered.keys()
+    assert {phase: now.answered[phase] for phase in both} == {phase: kept.answered[phase] for phase in both}
