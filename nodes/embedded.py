@@ -128,10 +128,15 @@ async def open_server(name: str, settings: Settings, progress: Report | None = N
 async def fetched(name: str, settings: Settings) -> AsyncGenerator[Progress, None]:
     """Fetch a model's weights where they are not on this machine, yielding every step; at once where they are.
 
+    A file of the user's own is looked at instead.
+
     Raises:
-        WeightsError: they cannot be had.
+        WeightsError: they cannot be had, or the user's file is of no use.
     """
-    if name in settings.ymera_local_models or locate(name, settings) is not None:
+    if name in settings.ymera_local_models:
+        await asyncio.to_thread(_weights_of, name, settings, lambda step: None)
+        return
+    if locate(name, settings) is not None:
         return
     loop, steps, stop = asyncio.get_running_loop(), asyncio.Queue[Progress](), threading.Event()
 

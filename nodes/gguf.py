@@ -43,7 +43,7 @@ def read_header(path: Path) -> Header:
     except (OSError, ValueError) as error:  # ValueError: an empty file, or a text that is not UTF-8
         raise WeightsError(f"{path} cannot be read as a GGUF file: {error}.") from error
     except struct.error as error:
-        raise WeightsError(f"{path} is cut short: it ends within its header.") from error
+        raise WeightsError(f"{path} is cut short: it ends within its header. Copy it again.") from error
 
 
 def _parse(data: mmap.mmap, path: Path) -> Header:
@@ -57,7 +57,8 @@ def _parse(data: mmap.mmap, path: Path) -> Header:
     begin = -(-cursor.at // alignment) * alignment
     if begin + last >= len(data):
         raise WeightsError(
-            f"{path} is cut short: it holds {len(data)} bytes, and its last tensor begins at {begin + last}."
+            f"{path} is cut short: it holds {len(data)} bytes, and its last tensor begins at {begin + last}. "
+            "Copy it again."
         )
     architecture = str(said.get("general.architecture") or "")
     return Header(

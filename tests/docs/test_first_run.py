@@ -13,6 +13,9 @@ from ymera.routing.catalogue import builtin_catalogue
 COLUMNS = ["phase", "model", "provider", "seconds", "tokens", "cost", "reason"]
 PHASES = "|".join(builtin_catalogue().phases)
 ROW = re.compile(rf"^ ({PHASES}) +(\S+) +(\S+) +(\S+) +(\S+) +(\S+) +(\S.*)$", re.MULTILINE)
+HEADING = re.compile(r"^ phase +model .*$", re.MULTILINE)
+SUMMARY = re.compile(r"^(\w+_model): \d of \d phases answered, [\d.]+ s, \d+ tokens, free", re.MULTILINE)
+PROGRESS = re.compile(rf"^({PHASES}|plan|warning|qwen\S+): ")
 SKIPPED = "–"
 
 
@@ -29,8 +32,9 @@ class Row(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """What does not depend on the machine or on the words of a model."""
+    """What the command printed, taken apart."""
 
+    answer: str
     columns: list[str]
     rows: list[Row]
     strategy: str
@@ -43,19 +47,22 @@ class Screen(NamedTuple):
 
 
 def read(text: str) -> Screen:
-    """Read what the command printed."""
-    heading = next((line for line in text.splitlines() if line.split()[:2] == COLUMNS[:2]), "")
-    strategy = re.search(
-        r"^(\w+_model): \d of \d phases answered, [\d.]+ s, \d+ tokens, free", text, re.MULTILINE
+    """Read what the command printed: lines of progress, the answer, the table of phases, the sum."""
+    heading = HEADING.search(text)
+    summary = SUMMARY.search(text)
+    above = text[: heading.start()] if heading else ""
+    return Screen(
+        answer="\n".join(line for line in above.splitlines() if not PROGRESS.match(line)),
+        columns=heading[0].split() if heading else [],
+        rows=[Row(*row) for row in ROW.findall(text)],
+        strategy=summary[1] if summary else "",
     )
-    return Screen(heading.split(), [Row(*row) for row in ROW.findall(text)], strategy[1] if strategy else "")
 
 
 def assert_whole(text: str) -> Screen:
     """Assert that an answer and the whole table are there, with a reason, a time and tokens in each line."""
     screen = read(text)
-    answer = text.partition(" ".join(COLUMNS[:1]))[0]
-    assert len(answer.split()) > 20, "a generated answer stands above the table"
+    assert len(screen.answer.split()) > 20, "a generated answer stands above the table"
     assert screen.columns == COLUMNS
     assert screen.strategy
     assert {"planning", "generation"} <= set(screen.answered)
