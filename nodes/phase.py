@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
@@ -34,7 +34,7 @@ from .faults import fault_of, finish_fault, keys_of, make_fault, redacted
 from .prompts import Material, messages
 from .services import Services
 from .state import NO_USAGE, Node, RunContext, State, answer_id, view
-from .structured import schema_arguments
+from .structured import bound_to_schema
 from .tracing import hide_keys, trace_outcome
 from .validators import check, passes
 from .verdicts import SCHEMA, describe, parse_verdict, with_checks
@@ -185,8 +185,7 @@ async def _attempt(job: Job, state: State, services: Services) -> Answer:
 async def _open(job: Job, services: Services) -> Runnable[LanguageModelInput, AIMessage]:
     tokens = answer_tokens(job.phase, job.model)
     model = await services.models.open(job.model, max_output_tokens=tokens, temperature=job.temperature)
-    arguments = schema_arguments(job.model, job.provider, SCHEMA) if job.phase.judges else {}
-    return model.bind(**arguments) if arguments else model
+    return bound_to_schema(model, job.model, job.provider, SCHEMA) if job.phase.judges else model
 
 
 def _prompt(job: Job, state: State) -> list[BaseMessage]:
@@ -225,12 +224,14 @@ def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
     """
     if len(chunks) == 1:  # a client that does not stream hands on a whole message, which is no chunk
         return chunks[0]
-    if not all(isinstance(chunk.content, str) for chunk in chunks):
+    texts = [chunk.content for chunk in chunks]
+    if not all(type(text) is str for text in texts):
         return add_ai_message_chunks(*chunks)
-    text = "".join([str(chunk.content) for chunk in chunks])
-    telling = [c for c in chunks if c.response_metadata or c.usage_metadata or c.additional_kwargs]
-    merged = add_ai_message_chunks(*telling) if telling else AIMessageChunk(content="")
-    return merged.model_copy(update={"content": text})
+    telling = [c for c in chunks if c.usage_metadata or c.response_metadata or c.additional_kwargs]
+    merged = (
+        add_ai_message_chunks(*telling) if len(telling) > 1 else (telling or [AIMessageChunk(content="")])[0]
+    )
+    return merged.model_copy(update={"content": "".join(cast("list[str]", texts))})
 
 
 def _config(job: Job, services: Services) -> RunnableConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Awaitable, Sequence
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
@@ -37,6 +36,11 @@ def add_usage(left: Usage, right: Usage) -> Usage:
 def sum_usage(left: Usage | None, right: Usage | None) -> Usage:
     """`add_usage` for a channel, which starts out empty."""
     return add_usage(left or NO_USAGE, right or NO_USAGE)
+
+
+def append_all(state: list[Value], writes: Sequence[list[Value]]) -> list[Value]:
+    """Append what each write brings."""
+    return [*state, *(value for write in writes for value in write)]
 
 
 def merge_all(state: dict[str, Value], writes: Sequence[dict[str, Value]]) -> dict[str, Value]:
@@ -102,7 +106,7 @@ class State(RunInput, total=False):
     task_parameters: dict[str, Any]
     plan: Annotated[Strategy, DeltaChannel(newest, dict)]
     layout: list[list[str]]
-    attempts: Annotated[list[Attempt], operator.add]
+    attempts: Annotated[list[Attempt], DeltaChannel(append_all, list)]
     phase_outputs: Annotated[dict[str, str], DeltaChannel(merge_all, dict)]
     verdicts: Annotated[dict[str, Verdict], DeltaChannel(merge_all, dict)]
     usage: Annotated[Usage, sum_usage]

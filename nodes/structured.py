@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..routing.records import ModelProfile, ProviderProfile
 
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
+    from langchain_core.runnables import Runnable
 
-def schema_arguments(
-    model: ModelProfile, provider: ProviderProfile, schema: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what to bind to a chat model so that its answer fits a schema.
+    ChatModel = Runnable[LanguageModelInput, AIMessage]
 
-    Empty where the model's row says that it has no such mode: then the instructions alone ask for JSON.
+
+def bound_to_schema(
+    chat: ChatModel, model: ModelProfile, provider: ProviderProfile, schema: Mapping[str, Any]
+) -> ChatModel:
+    """Return the chat model bound to answer with JSON that fits a schema.
+
+    Unchanged where the model's row says that it has no such mode: then the instructions alone ask for JSON.
     """
     if model.structured_output != "json_schema":
-        return {}
-    client = provider.chat_model.partition(":")[2]
+        return chat
+    arguments = _arguments(chat, provider.chat_model.partition(":")[2], dict(schema))
+    return chat.bind(**arguments) if arguments else chat
+
+
+def _arguments(chat: ChatModel, client: str, schema: dict[str, Any]) -> dict[str, Any]:
     # Not `strict`: some servers then refuse parts of JSON Schema, and the verdict's reader is tolerant anyway.
-    openai = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": dict(schema)}}
+    openai = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
     if client in {"ChatOpenAI", "AzureChatOpenAI"}:
         # Not as `response_format`: the client would parse by itself, and lose the usage of an answer cut short.
-        return {"extra_body": {"response_format": openai}}
+        # What is bound takes the place of the model's own `extra_body`, so that has to come along.
+        return {"extra_body": {**(getattr(chat, "extra_body", None) or {}), "response_format": openai}}
     if client in {"ChatGroq", "ChatMistralAI"}:
         return {"response_format": openai}
     if client == "ChatGoogleGenerativeAI":
-        return {"response_mime_type": "application/json", "response_json_schema": dict(schema)}
+        return {"response_mime_type": "application/json", "response_json_schema": schema}
     if client == "ChatCohere":
-        return {"response_format": {"type": "json_object", "schema": dict(schema)}}
+        return {"response_format": {"type": "json_object", "schema": schema}}
     return {}

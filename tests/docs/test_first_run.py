@@ -77,6 +77,7 @@ def test_the_kept_output_is_a_whole_run() -> None:
 
 
 @pytest.mark.embedded
+@pytest.mark.timeout(1800)
 def test_the_first_command_still_prints_what_the_readme_shows() -> None:
     kept, now = assert_whole(generate.first_run()), assert_whole(generate.run_first_command())
     assert now.strategy == kept.strategy

@@ -40,7 +40,7 @@ def test_the_links_of_the_notebook_lead_somewhere() -> None:
 
 
 @pytest.mark.embedded
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = read()
     client = NotebookClient(

@@ -24,7 +24,7 @@ from langchain_core.runnables import Runnable
 from ymera.nodes.embedded import Endpoint, availability, close_all, model_names, open_server, runner_fault
 from ymera.nodes.providers import ChatModels
 from ymera.nodes.settings import Settings, load_settings
-from ymera.nodes.structured import schema_arguments
+from ymera.nodes.structured import bound_to_schema
 from ymera.nodes.verdicts import SCHEMA, parse_verdict
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.errors import InputError, WeightsError
@@ -250,9 +250,8 @@ async def test_a_stream_ends_with_its_reason_and_its_tokens(models: ChatModels) 
 async def test_a_verdict_is_bound_by_its_schema(models: ChatModels) -> None:
     catalogue = builtin_catalogue()
     profile = catalogue.models[f"embedded:{LARGE}"]
-    bound = (await chat(models, LARGE, tokens=300)).bind(
-        **schema_arguments(profile, catalogue.providers["embedded"], SCHEMA)
-    )
+    model = await chat(models, LARGE, tokens=300)
+    bound = bound_to_schema(model, profile, catalogue.providers["embedded"], SCHEMA)
     answer = await bound.ainvoke(
         "Review this code. Task: add two numbers.\n\ndef add(a, b):\n    return a - b\n"
     )
