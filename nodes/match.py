@@ -97,6 +97,8 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
 
 def _log(plan: Strategy) -> None:
     """Log what was chosen and why; the task's words reach no log."""
+    if not _logger.isEnabledFor(logging.INFO):
+        return
     reading = plan["reading"]
     _logger.info("%s for %s: %s", plan["strategy_type"], plan["agent_name"], plan["reason"])
     for trait in ("complexity", "speed", "creativity"):

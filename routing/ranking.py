@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import NamedTuple
 
 from .catalogue import Catalogue
 from .prediction import answer_tokens, input_tokens, predict, with_safety
@@ -20,13 +21,22 @@ from .records import (
 from .scoring import SCORERS, Case, WeightedScorer, present, rate, skill_weights
 
 
+class Place(NamedTuple):
+    """A model with its score for a phase, and the tokens that it may be shown there; negative: it may not stand."""
+
+    score: float
+    model: ModelProfile
+    room: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """All models in the order of their scores for one kind of case, and those already put into words."""
+    """All models in the order of their scores for one kind of case, and what was already put into words."""
 
     case: Case
-    order: tuple[tuple[float, ModelProfile], ...]
+    order: tuple[Place, ...]
     candidates: dict[str, Candidate] = field(default_factory=dict)
+    outranked: dict[tuple[str, ...], list[Rejected]] = field(default_factory=dict)
 
 
 Memo = dict[tuple[object, ...], Scored]
@@ -80,7 +90,7 @@ class Ranking:
     """The models that may stand in a phase, best first with their scores, and those that may not."""
 
     scored: Scored
-    ranked: tuple[tuple[float, ModelProfile], ...]
+    ranked: tuple[Place, ...]
     rejected: tuple[Rejected, ...]
 
 
@@ -94,13 +104,13 @@ def plan_together(choice: Choice, world: World) -> list[PhasePlan]:
     rankings = [_ranking(phase, choice, world) for phase in choice.phases]
     scores: dict[str, list[float]] = {}
     for ranking in rankings:
-        for score, model in ranking.ranked:
-            scores.setdefault(model.key, []).append(score)
+        for place in ranking.ranked:
+            scores.setdefault(place.model.key, []).append(place.score)
     # A model that may not stand in every phase comes after those that may.
     order = {key: (-len(given), -sum(given) / len(given), key) for key, given in scores.items()}
     plans = []
     for ranking in rankings:
-        ranked = tuple(sorted(ranking.ranked, key=lambda pair: order[pair[1].key]))
+        ranked = tuple(sorted(ranking.ranked, key=lambda place: order[place.model.key]))
         plans.append(_plan(replace(ranking, ranked=ranked), choice, world))
     return plans
 
@@ -108,20 +118,23 @@ def plan_together(choice: Choice, world: World) -> list[PhasePlan]:
 def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
     scored = _scored(phase, choice, world)
     shown = with_safety(choice.shown(phase))
-    ranked, rejected = [], []
-    for score, model in scored.order:
-        if model.key not in choice.usable:
-            continue
-        needed = shown + answer_tokens(phase, model)
-        if phase.name in model.never_for:
-            reason = f"not able to do {phase.name}"
-        elif needed > model.context_tokens:
-            reason = f"needs about {needed} tokens, its window has {model.context_tokens}"
-        else:
-            ranked.append((score, model))
-            continue
-        rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
-    return Ranking(scored=scored, ranked=tuple(ranked), rejected=tuple(rejected))
+    usable = [place for place in scored.order if place.model.key in choice.usable]
+    return Ranking(
+        scored=scored,
+        ranked=tuple([place for place in usable if place.room >= shown]),
+        rejected=tuple([_unfit(place.model, phase, shown) for place in usable if place.room < shown]),
+    )
+
+
+def _unfit(model: ModelProfile, phase: PhaseProfile, shown: int) -> Rejected:
+    if phase.name in model.never_for:
+        return _rejected(model, f"not able to do {phase.name}")
+    needed = shown + answer_tokens(phase, model)
+    return _rejected(model, f"needs about {needed} tokens, its window has {model.context_tokens}")
+
+
+def _rejected(model: ModelProfile, reason: str) -> Rejected:
+    return Rejected(model=model.name, provider=model.provider, reason=reason)
 
 
 def _scored(phase: PhaseProfile, choice: Choice, world: World) -> Scored:
@@ -145,23 +158,21 @@ def _scored(phase: PhaseProfile, choice: Choice, world: World) -> Scored:
             preferred=choice.preferred,
             today=world.today,
         )
-        order = [(rate(model, case, world.scorers), model) for model in world.catalogue.models.values()]
-        order.sort(key=lambda pair: (-round(pair[0], 4), pair[1].provider, pair[1].name))
+        order = [_place(model, case, world) for model in world.catalogue.models.values()]
+        order.sort(key=lambda place: (-round(place.score, 4), place.model.provider, place.model.name))
         world.memo[key] = Scored(case=case, order=tuple(order))
     return world.memo[key]
 
 
+def _place(model: ModelProfile, case: Case, world: World) -> Place:
+    able = case.phase.name not in model.never_for
+    room = model.context_tokens - answer_tokens(case.phase, model) if able else -1
+    return Place(rate(model, case, world.scorers), model, room)
+
+
 def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
     phase, ranked = ranking.scored.case.phase, ranking.ranked
-    kept = [_candidate(model, ranking.scored, choice, world) for _, model in ranked[: choice.attempts]]
-    outranked = [
-        Rejected(
-            model=model.name,
-            provider=model.provider,
-            reason=f"ranked no. {n} with {score:.2f}; {choice.attempts} attempts are allowed",
-        )
-        for n, (score, model) in enumerate(ranked[choice.attempts :], choice.attempts + 1)
-    ]
+    kept = [_candidate(place.model, ranking.scored, choice, world) for place in ranked[: choice.attempts]]
     first = kept[0] if kept else None
     return PhasePlan(
         phase=phase.name,
@@ -171,9 +182,23 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
         fallback_models=kept[1:],
         score=first["score"] if first else 0.0,
         reason=first["reason"] if first else "no usable model",
-        rejected=[*outranked, *ranking.rejected, *choice.rejected],
-        predicted=predict(phase, ranked[0][1], choice.shown(phase)) if ranked else None,
+        rejected=[*_outranked(ranking, choice), *ranking.rejected, *choice.rejected],
+        predicted=predict(phase, ranked[0].model, choice.shown(phase)) if ranked else None,
     )
+
+
+def _outranked(ranking: Ranking, choice: Choice) -> list[Rejected]:
+    """Return the models for which the attempts do not suffice. The words are kept: most runs have the same ones."""
+    late = ranking.ranked[choice.attempts :]
+    key = (str(choice.attempts), *[place.model.key for place in late])
+    kept = ranking.scored.outranked
+    if key not in kept:
+        allowed = f"{choice.attempts} attempts are allowed"
+        kept[key] = [
+            _rejected(place.model, f"ranked no. {n} with {place.score:.2f}; {allowed}")
+            for n, place in enumerate(late, choice.attempts + 1)
+        ]
+    return [rejected.copy() for rejected in kept[key]]
 
 
 def _candidate(model: ModelProfile, scored: Scored, choice: Choice, world: World) -> Candidate:

@@ -111,6 +111,10 @@ def _pip(arguments: list[str]) -> None:
 
 def _python(arguments: list[str]) -> None:
     assert arguments[0] == "-m", arguments
+    if arguments[1].startswith("benchmarks."):
+        assert (ROOT / f"{arguments[1].replace('.', '/')}.py").is_file(), arguments
+        assert arguments[2:3] in ([], ["--json"]), arguments
+        return
     assert arguments[1:] in (["venv", ".venv"], ["docs.generate", "first-run"]), arguments
 
 

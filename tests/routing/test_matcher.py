@@ -431,7 +431,7 @@ def test_no_phase_has_more_candidates_than_attempts(attempts: int, single: bool)
 def test_a_long_task_rejects_small_windows_with_the_numbers() -> None:
     strategy = match(task="word " * 20_000, where=world(only("embedded", "groq")))
     reasons = {r["model"]: r["reason"] for r in plan(strategy, "generation")["rejected"]}
-    needs = re.fullmatch(r"needs about (\d+) tokens, its window has 4096", reasons["qwen2.5-coder-1.5b"])
+    needs = re.fullmatch(r"needs about (\d+) tokens, its window has 8192", reasons["qwen2.5-coder-1.5b"])
     assert needs is not None
     assert int(needs[1]) > 25_000
     assert plan(strategy, "generation")["primary_model"] is not None
