@@ -1,11 +1,9 @@
-"""One compiled graph for each built-in agent: LangGraph's servers and Studio draw each with its own phases."""
+"""One compiled graph for each agent, by its name: LangGraph's servers and Studio draw each with its own phases."""
 
 from __future__ import annotations
 
+from ..nodes.services import default_services
 from .workflow import agent_graph
 
-coding_agent = agent_graph("coding_agent")
-database_agent = agent_graph("database_agent")
-analysis_agent = agent_graph("analysis_agent")
-web_scraping_agent = agent_graph("web_scraping_agent")
-documentation_agent = agent_graph("documentation_agent")
+# The servers look names up in the module itself; an agent of the user's catalogue file is there as well.
+globals().update({name: agent_graph(name) for name in default_services().matcher.agent_profiles})
