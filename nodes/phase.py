@@ -58,6 +58,16 @@ QUICK_CHECKS = {"python", "markdown"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Whose turn it is in a phase, as the state says: a candidate of the plan."""
+
+    phase: str
+    agent_name: str
+    candidate: Candidate
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One attempt to be made: by which model, in which phase, for which agent, and how."""
 
@@ -100,9 +110,15 @@ def phase_node(phase: str, services: Services) -> Node:
     """
 
     async def node(state: State, runtime: Runtime[RunContext]) -> Update:
-        job = _job(phase, state, runtime.context or NO_WISHES, services)
-        if job is None:
+        run = view(state)
+        candidate = next_candidate(run, phase)
+        if candidate is None or passed_by(run, phase) or over_budget(run):
             return {}
+        number = len(attempts_of(run, phase)) + 1
+        turn = Turn(phase=phase, agent_name=run["plan"]["agent_name"], candidate=candidate, number=number)
+        job = _job(turn, runtime.context or NO_WISHES, services)
+        if job is None:
+            return {"attempts": [_gone(turn)], "usage": NO_USAGE}
         write = get_stream_writer()
         write({"event": "attempt_started", **_label(job)})
         started_at, clock = time.time(), time.perf_counter()
@@ -132,22 +148,40 @@ def _log(attempt: Attempt) -> None:
         _logger.info("%s: %s", name, note)
 
 
-def _job(phase: str, state: State, context: RunContext, services: Services) -> Job | None:
-    run = view(state)
-    candidate = next_candidate(run, phase)
-    if candidate is None or passed_by(run, phase) or over_budget(run):
-        return None
+def _job(turn: Turn, context: RunContext, services: Services) -> Job | None:
+    """Return the attempt to be made; None where the catalogue has changed since the plan and lacks the model."""
     catalogue = services.matcher.catalogue
-    agent, _ = find_agent(run["plan"]["agent_name"], catalogue, strict=False)
+    model = catalogue.models.get(f"{turn.candidate['provider']}:{turn.candidate['model']}")
+    if model is None:
+        return None
+    agent, _ = find_agent(turn.agent_name, catalogue, strict=False)
     return Job(
-        phase=catalogue.phases[phase],
+        phase=catalogue.phases[turn.phase],
         agent=agent,
-        model=catalogue.models[f"{candidate['provider']}:{candidate['model']}"],
-        provider=catalogue.providers[candidate["provider"]],
-        candidate=candidate,
-        number=len(attempts_of(run, phase)) + 1,
+        model=model,
+        provider=catalogue.providers[model.provider],
+        candidate=turn.candidate,
+        number=turn.number,
         timeout=context.phase_timeout or services.settings.phase_timeout,
         temperature=context.temperature,
+    )
+
+
+def _gone(turn: Turn) -> Attempt:
+    """Return the attempt that was not made, because its model is no longer in the catalogue."""
+    return Attempt(
+        id=f"{turn.phase}-{turn.number}",
+        phase=turn.phase,
+        number=turn.number,
+        model=turn.candidate["model"],
+        provider=turn.candidate["provider"],
+        served_model=None,
+        ok=False,
+        fault=make_fault("not_found", "the plan's model is no longer in the catalogue"),
+        started_at=time.time(),
+        seconds=0.0,
+        first_token_seconds=None,
+        usage=NO_USAGE,
     )
 
 

@@ -291,6 +291,20 @@ async def test_bad_input_ends_a_bare_run_with_one_clear_error(
         await build(None, services).compile().ainvoke(asked, context=context)
 
 
+async def test_a_model_that_left_the_catalogue_since_the_plan_gives_its_turn_to_the_next(
+    settings: Settings,
+) -> None:
+    services = scripted_services(Script(), settings)
+    graph = build(agent_layout("coding_agent", services), services).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await graph.ainvoke({"task": TASK}, config, interrupt_before=["generation"])
+    del services.matcher.models["mistral:codestral-latest"]
+    await graph.ainvoke(None, config)
+    state = (await graph.aget_state(config)).values
+    assert tried(state, "generation") == [("codestral-latest", False), (models(state, "generation")[1], True)]
+    assert state["attempts"][1]["fault"]["kind"] == "not_found"
+
+
 async def test_a_cancelled_run_resumes_without_repeating_an_answer(settings: Settings) -> None:
     script = Script()
     script.lines["codestral-latest"] = deque([Line(text="slow", seconds=30), Line(text="done")])
