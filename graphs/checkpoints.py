@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -63,19 +64,31 @@ async def open_checkpoints(path: str) -> AsyncIterator[BaseCheckpointSaver[str]]
 
 
 async def _connect(path: str) -> AsyncSqliteSaver:
-    await asyncio.to_thread(Path(path).parent.mkdir, parents=True, exist_ok=True)
-    connection = await aiosqlite.connect(path, timeout=BUSY_SECONDS)
     try:
-        # WAL lets readers and one writer work at once; NORMAL survives a killed process (not a power cut's last
-        # commits) at half the cost of FULL.
-        await connection.execute("PRAGMA journal_mode=WAL")
-        await connection.execute("PRAGMA synchronous=NORMAL")
-        saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer())
-        await saver.setup()
-    except aiosqlite.Error as error:
-        await connection.close()
+        # First in a thread of ours: a connection of aiosqlite that fails to open leaves its own thread behind.
+        await asyncio.to_thread(_make_ready, path)
+        return await _saver(await aiosqlite.connect(path, timeout=BUSY_SECONDS))
+    except (sqlite3.Error, OSError) as error:
         raise InputError(
             f"The checkpoint file {path!r} cannot be used: {error}. "
             "Move it away, or name another with YMERA_CHECKPOINTS."
         ) from error
+
+
+def _make_ready(path: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        # WAL lets readers and one writer work at once; the file remembers it.
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+async def _saver(connection: aiosqlite.Connection) -> AsyncSqliteSaver:
+    try:
+        # NORMAL survives a killed process (not a power cut's last commits) at half the cost of FULL.
+        await connection.execute("PRAGMA synchronous=NORMAL")
+        saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer())
+        await saver.setup()
+    except sqlite3.Error:
+        await connection.close()
+        raise
     return saver

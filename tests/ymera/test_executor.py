@@ -212,6 +212,16 @@ async def test_a_corrupt_checkpoint_file_is_named_with_the_mend(script: Script, 
         )
 
 
+async def test_a_checkpoint_path_that_is_a_folder_is_named_with_the_mend(
+    script: Script, settings: Settings
+) -> None:
+    Path(settings.checkpoints).mkdir(parents=True)
+    with pytest.raises(InputError, match="Move it away, or name another with YMERA_CHECKPOINTS"):
+        await MultiModelExecutor(services=scripted_services(script, settings)).execute_with_multi_model(
+            "coding_agent", TASK
+        )
+
+
 async def test_many_runs_share_one_checkpoint_file(executor: MultiModelExecutor) -> None:
     runs = [executor.execute_with_multi_model("coding_agent", f"{TASK} no. {i}") for i in range(20)]
     results: list[MultiModelResult] = await asyncio.gather(*runs)
