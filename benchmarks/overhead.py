@@ -41,7 +41,7 @@ from typing_extensions import TypedDict
 from ymera.graphs.checkpoints import open_checkpoints
 from ymera.graphs.workflow import build
 from ymera.nodes.matching import AgentModelMatcher
-from ymera.nodes.services import Services
+from ymera.nodes.services import services_over
 from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext, merge_all
 from ymera.routing.catalogue import builtin_catalogue
@@ -157,8 +157,7 @@ def workflow(model: InstantModel, folder: Path) -> StateGraph[Any, Any, Any, Any
     """The workflow with all six phases, over the same model."""
     settings = Settings(ymera_data_dir=folder)
     matcher = OpenMatcher(settings, builtin_catalogue())
-    services = Services(settings=settings, matcher=matcher, models=InstantModels(model))
-    return build(tuple((phase,) for phase in PHASES), services)
+    return build(tuple((phase,) for phase in PHASES), services_over(InstantModels(model), matcher))
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from math import isinf
 from pathlib import Path
 from typing import Literal, cast, get_args, get_origin
 
@@ -28,8 +29,8 @@ from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext
 from ymera.nodes.validators import VALIDATORS
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.faults import TABLE
-from ymera.routing.records import AgentTaskProfile, ModelProfile, PhaseProfile, Reading
+from ymera.routing.faults import TABLE, CooldownProfile, RetryProfile
+from ymera.routing.records import Again, AgentTaskProfile, ModelProfile, PhaseProfile, Reading
 from ymera.routing.scoring import SCORERS, skill_weights
 
 from .blocks import blocks_of
@@ -40,9 +41,14 @@ FIRST_RUN = ROOT / "docs" / "first_run.txt"
 BLANK_PHASE = PhaseProfile(name="blank", order=0, skills={}, prompt="")
 BLANK_AGENT = AgentTaskProfile(agent_name="blank", task_type="", preferred_models=(), phases_needed=())
 THEN = {
-    "next": "the next candidate",
-    "drop_provider": "the next candidate of another provider; this one is left out for the rest of the run",
+    "next": "the next model",
+    "drop_provider": "the next model of another provider",
     "stop": "the phase ends",
+}
+AGAIN: Mapping[Again, str] = {
+    "same": "the same request",
+    "compact": "with half of the earlier outputs",
+    "repair": "with its own answer to be mended",
 }
 
 
@@ -234,10 +240,33 @@ def validators_table() -> str:
 def faults_table() -> str:
     """Return every kind of fault: what it means, what follows, what a person can do."""
     rows = (
-        (f"`{kind}`", profile.title, THEN[profile.then], _mend(profile.mend))
+        (
+            f"`{kind}`",
+            profile.title,
+            _again(profile.retry),
+            THEN[profile.then],
+            _cooldown(profile.cooldown),
+            _mend(profile.mend),
+        )
         for kind, profile in TABLE.kinds.items()
     )
-    return table(("fault", "what it means", "what follows", "what you can do"), rows)
+    headings = ("fault", "what it means", "tried again", "then", "left alone", "what you can do")
+    return table(headings, rows)
+
+
+def _again(retry: RetryProfile | None) -> str:
+    if retry is None:
+        return "–"
+    wait = f" after {retry.wait_s:g} s" if retry.wait_s else ""
+    return f"{retry.times}×, {AGAIN[retry.again]}{wait}"
+
+
+def _cooldown(cooldown: CooldownProfile | None) -> str:
+    if cooldown is None:
+        return "–"
+    after = "at once" if cooldown.after == 1 else f"after {cooldown.after} in a row"
+    seconds = "until the key changes" if isinf(cooldown.seconds) else f"for {cooldown.seconds:g} s"
+    return f"the {cooldown.of}, {after}, {seconds}"
 
 
 def _mend(text: str) -> str:

@@ -1,14 +1,14 @@
 """The workflow: one small graph per layout.
 
     match ─▶ planning ─▶ research ┐                 ┌─▶ refinement ─▶ validation ─▶ END
-                ↺ fallback        ├─▶ join ─▶ review┤
+        ↺ retry, fallback         ├─▶ join ─▶ review┤
                        generation ┘                 └─ accepted ─▶ …
 
 A phase node makes one attempt. The edge behind it asks `routing.flow` what follows from the state: the same
-phase again with its next candidate (`fallback`), the next phase (`next`; after a phase that is not critical
-`next or skip`), past a phase that an accepting verdict makes needless (`accepted`), the `abort` node (`failed`)
-or the end (`budget`). Phases that run side by side are one-node subgraphs ("lanes"), whose fallback loops turn
-independently; a join node behind them decides once over all.
+phase again with the same model (`retry`) or its next candidate (`fallback`), the next phase (`next`; after a phase
+that is not critical `next or skip`), past a phase that an accepting verdict makes needless (`accepted`), the `abort`
+node (`failed`) or the end (`budget`). Phases that run side by side are one-node subgraphs ("lanes"), whose loops
+turn independently; a join node behind them decides once over all.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def lane(phase: str, services: Services) -> PlainNode:
     graph.add_edge(START, "attempt")
 
     def after(state: State) -> str:
-        return "fallback" if outcome(view(state), phase) == "fallback" else "done"
+        return "retry or fallback" if outcome(view(state), phase) in ("retry", "fallback") else "done"
 
-    graph.add_conditional_edges("attempt", Rule("lane", after), {"fallback": "attempt", "done": END})
+    graph.add_conditional_edges("attempt", Rule("lane", after), {"retry or fallback": "attempt", "done": END})
     compiled = graph.compile(name=phase)
 
     async def run(state: State) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class _Drawing:
     def ends(self, i: int) -> dict[Step, tuple[str, ...]]:
         """Return where the run may go behind group `i`."""
         group = self.layout[i]
-        ends: dict[Step, tuple[str, ...]] = {"fallback": group} if len(group) == 1 else {}
+        ends: dict[Step, tuple[str, ...]] = {"retry": group, "fallback": group} if len(group) == 1 else {}
         ends["next"] = self.starts(i + 1)
         if self.needless(i + 1):
             ends["accepted"] = self.starts(i + 2)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
 LONGEST_MESSAGE: Final = 300
+LONGEST_WAIT_S: Final = 86_400.0
 _HIDDEN = "[hidden]"
 _KEYS = re.compile(
     r"""(?ix)
@@ -92,11 +93,14 @@ def _cut(text: str, room: int) -> str:
 
 
 def finish_reason(message: AIMessage) -> str | None:
-    """Return why the model stopped, in its provider's word; a blocked prompt counts as one."""
+    """Return why the model stopped, in its provider's word; a blocked prompt counts as one.
+
+    A server that gives its reason in several chunks comes here as "stopstop".
+    """
     metadata = message.response_metadata
     found = metadata.get("finish_reason") or metadata.get("stop_reason")
     found = found or message.additional_kwargs.get("finish_reason") or _block_reason(metadata)
-    return str(found) if found else None
+    return re.sub(r"^(.+?)\1+$", r"\1", str(found)) if found else None
 
 
 def keys_of(provider: ProviderProfile, settings: Settings) -> list[str]:
@@ -114,17 +118,19 @@ def redacted(text: str, secrets: Collection[str] = ()) -> str:
 def retry_after(error: BaseException) -> float | None:
     """Return the seconds that the provider asks to wait; None where it asks for nothing.
 
-    Read from `Retry-After` in both of its forms, and from Google's RetryInfo.
+    Read from `Retry-After` in both of its forms, from OpenAI's and Azure's milliseconds, and from Google's
+    RetryInfo. A date that is over asks for 0 s; more than a day is taken for a day.
     """
     telling = _telling(error)
-    texts = [str(_headers(telling).get("retry-after", ""))]
-    texts += [str(part.get("retryDelay", "")) for part in _details(telling)]
-    return next((seconds for text in texts if (seconds := _seconds(text)) is not None), None)
+    headers = _headers(telling)
+    texts = [f"{headers.get('retry-after-ms', '')}ms", str(headers.get("retry-after", ""))]
+    texts += [str(part.get("retryDelay", "")) for part in _details(_said(telling))]
+    return next((min(s, LONGEST_WAIT_S) for text in texts if (s := _seconds(text)) is not None), None)
 
 
 def _seconds(text: str) -> float | None:
-    if re.fullmatch(r"\d+(\.\d+)?s?", text):
-        return float(text.rstrip("s"))
+    if number := re.fullmatch(r"(\d+(?:\.\d+)?)(s|ms)?", text):
+        return float(number[1]) / (1_000 if number[2] == "ms" else 1)
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):  # no date; a date without a zone
@@ -138,13 +144,13 @@ def signs_of(error: BaseException) -> Signs:
     """Read class names, status, code and message from an exception of any client."""
     said = _said(error)
     codes = (said.get(key) for key in ("code", "type", "status"))
-    code = next((code for code in codes if isinstance(code, str)), None)
+    code = next((code for code in codes if isinstance(code, str) and not code.isdigit()), None)
     own = getattr(error, "code", None)
     return Signs(
         class_names=_class_names(error),
         status=_status(error),
         code=own if isinstance(own, str) else code,
-        message=_message(said) or str(error),
+        message=" ".join([_message(said) or str(error), *_quotas(said)]),
     )
 
 
@@ -192,8 +198,17 @@ def _said(error: BaseException) -> Mapping[str, object]:
 
 
 def _message(said: Mapping[str, object]) -> str:
-    message = said.get("message")
-    return message if isinstance(message, str) else ""
+    """Return what the provider says; a body that stands there unread, or a page, is no message."""
+    texts = (said.get("message"), said.get("error"))
+    message = next((text for text in texts if isinstance(text, str)), "")
+    return "" if message.lstrip()[:1] in ("{", "[", "<") else message
+
+
+def _quotas(said: Mapping[str, object]) -> list[str]:
+    """Return the names of the quotas that Google says are exceeded."""
+    violations = [part.get("violations") for part in _details(said)]
+    listed = [item for found in violations if isinstance(found, list) for item in found]
+    return [str(item["quotaId"]) for item in listed if isinstance(item, Mapping) and "quotaId" in item]
 
 
 def _detail(error: BaseException, kind: FaultKind) -> str:
@@ -211,8 +226,8 @@ def _headers(error: BaseException) -> Mapping[str, object]:
     return {str(name).lower(): value for name, value in dict(headers or {}).items()}
 
 
-def _details(error: BaseException) -> list[Mapping[str, object]]:
-    details = _said(error).get("details")
+def _details(said: Mapping[str, object]) -> list[Mapping[str, object]]:
+    details = said.get("details")
     return [part for part in details if isinstance(part, Mapping)] if isinstance(details, list) else []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +65,7 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
         usd=context.budget_usd,
         tokens=context.budget_tokens,
         seconds=context.budget_seconds,
+        phase_seconds=context.phase_timeout or wishes.phase_seconds,
         strict=wishes.strict if context.strict is None else context.strict,
     )
 
@@ -82,6 +84,7 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
         return {
             "task_description": request.description,
             "task_parameters": dict(request.parameters),
+            "run_id": str(uuid.uuid4()),
             "plan": plan,
             "layout": [list(group) for group in layout],
             "attempts": Overwrite([]),

@@ -16,6 +16,8 @@ from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon
 from .availability import EMBEDDED, LOCAL, why_unavailable
+from .faults import keys_of
+from .health import Health, mark_of
 from .settings import Settings, load_settings
 from .validators import VALIDATORS, schema_fault
 
@@ -74,10 +76,17 @@ class AgentModelMatcher:
     Args:
         settings: read from the environment where left out.
         catalogue: models, agents and phases; by default the built-in ones and the user's file.
+        health: what is known of failing models; by default what the processes on this machine share.
     """
 
-    def __init__(self, settings: Settings | None = None, catalogue: Catalogue | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        catalogue: Catalogue | None = None,
+        health: Health | None = None,
+    ) -> None:
         self.settings = settings or load_settings()
+        self.health = health or Health(self.settings.ymera_data_dir / "health.sqlite")
         base = catalogue or load_catalogue(self.settings)
         self._base = base
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
@@ -101,12 +110,18 @@ class AgentModelMatcher:
         return Wishes(
             strategy=settings.default_strategy if settings.enable_multi_model else "single_model",
             parallel=settings.max_parallel_phases,
+            phase_seconds=settings.phase_timeout,
             strict=settings.ymera_strict,
         )
 
     def unavailable(self, model: ModelProfile) -> str | None:
         """Return why a model cannot be called on this machine, or None where it can."""
         return why_unavailable(model, self._base.providers[model.provider], self.settings)
+
+    def cooling(self, model: ModelProfile) -> str | None:
+        """Return why a model had better be left alone for a while, or None."""
+        provider = self._base.providers[model.provider]
+        return self.health.why_avoided(model, mark_of(keys_of(provider, self.settings)))
 
     def _notice_changes(self) -> None:
         """Forget what earlier matches have found as soon as something was added or changed."""
@@ -127,6 +142,7 @@ class AgentModelMatcher:
         world = World(
             catalogue=self.catalogue,
             unavailable=self.unavailable,
+            cooling=self.cooling,
             today=today or datetime.now(UTC).date(),
             scorers=tuple(self.scorers),
             memo=self._memo,
@@ -148,6 +164,7 @@ class AgentModelMatcher:
 
         Where weights must be looked for on the disk, that happens in a thread.
         """
+        await self.health.look()
         if self.settings.ymera_downloads and not self.settings.ymera_local_models:
             return self.strategy(request, wishes)
         return await asyncio.to_thread(self.strategy, request, wishes)

@@ -3,53 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from functools import reduce
+from time import time
+from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import add_ai_message_chunks
-from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_config, get_stream_writer
+from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
-from ..routing.flow import attempts_of, next_candidate, over_budget, passed_by
-from ..routing.matcher import find_agent
-from ..routing.prediction import answer_tokens
-from ..routing.records import (
-    AgentTaskProfile,
-    Attempt,
-    Candidate,
-    Fault,
-    ModelProfile,
-    PhaseProfile,
-    ProviderProfile,
-    Usage,
-    Verdict,
+from ..routing.flow import (
+    Turn,
+    attempts_of,
+    key_of,
+    next_turn,
+    passed_by,
+    seconds_left,
+    stopped_by_budget,
+    untried,
 )
-from . import prices
-from .faults import fault_of, finish_fault, keys_of, make_fault, redacted
-from .prompts import Material, messages
+from ..routing.matcher import find_agent
+from ..routing.prediction import first_token_seconds
+from ..routing.records import Attempt, Candidate, ModelProfile, PhaseProfile, Rejected, RunView
+from .attempt import attempt
+from .faults import keys_of, make_fault
+from .health import mark_of
+from .hedge import Contender, race
+from .job import Bounds, Job, Made
+from .prompts import Material, mending, messages
 from .services import Services
-from .state import NO_USAGE, Node, RunContext, State, answer_id, view
-from .structured import bound_to_schema
-from .tracing import hide_keys, trace_outcome
+from .state import NO_USAGE, Node, RunContext, State, add_usage, answer_id, view
 from .validators import check, passes
-from .verdicts import SCHEMA, describe, parse_verdict, with_checks
-
-if TYPE_CHECKING:
-    from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import BaseMessage
-    from langchain_core.runnables import Runnable
+from .verdicts import WANTED, describe, with_checks
 
 Update = dict[str, Any]
 
-_logger = logging.getLogger("ymera.phase")
-
 NO_WISHES = RunContext()
 """The settings of a run whose caller gives none."""
+
+TOO_LONG = {"context_too_long", "request_too_large"}
+"""Faults after which a model is shown half as much of the earlier outputs."""
 
 QUICKLY_CHECKED = 2_000
 """Characters up to which a result is checked on the event loop, where its checks take a millisecond at most."""
@@ -58,286 +50,227 @@ QUICK_CHECKS = {"python", "markdown"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
-    """Whose turn it is in a phase, as the state says: a candidate of the plan."""
-
-    phase: str
-    agent_name: str
-    candidate: Candidate
-    number: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One attempt to be made: by which model, in which phase, for which agent, and how."""
+class Visit:
+    """One visit to a phase's node: the run as it stands, and what its caller wishes."""
 
     phase: PhaseProfile
-    agent: AgentTaskProfile
-    model: ModelProfile
-    provider: ProviderProfile
-    candidate: Candidate
-    number: int
-    timeout: float
-    temperature: float
+    state: State
+    run: RunView
+    context: RunContext
+    services: Services
 
     @property
-    def id(self) -> str:
-        """Name of the attempt within its run; every streamed chunk carries it."""
-        return f"{self.phase.name}-{self.number}"
+    def made(self) -> list[Attempt]:
+        """The attempts made in the phase so far."""
+        return attempts_of(self.run, self.phase.name)
 
-
-@dataclass(kw_only=True)
-class Answer:
-    """What came of an attempt, filled while it runs, so that a failure keeps what was there."""
-
-    message: AIMessage | None = None
-    first_token_seconds: float | None = None
-    fault: Fault | None = None
-    verdict: Verdict | None = None
-    chunks: list[AIMessageChunk] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """The answer's text."""
-        return str(self.message.text).strip() if self.message else ""
+    def model(self, candidate: Candidate) -> ModelProfile | None:
+        """Return a candidate's model; None where the catalogue has changed since the plan and lacks it."""
+        return self.services.matcher.catalogue.models.get(key_of(candidate))
 
 
 def phase_node(phase: str, services: Services) -> Node:
     """Return the node of a phase.
 
-    It does nothing where the run does without the phase or no candidate is left; the edge behind it then says
+    It does nothing where the run does without the phase or nobody's turn is left; the edge behind it then says
     where the run goes.
     """
 
     async def node(state: State, runtime: Runtime[RunContext]) -> Update:
-        run = view(state)
-        candidate = next_candidate(run, phase)
-        if candidate is None or passed_by(run, phase) or over_budget(run):
+        visit = Visit(
+            phase=services.matcher.catalogue.phases[phase],
+            state=state,
+            run=view(state),
+            context=runtime.context or NO_WISHES,
+            services=services,
+        )
+        if passed_by(visit.run, phase) or stopped_by_budget(visit.run):
             return {}
-        number = len(attempts_of(run, phase)) + 1
-        turn = Turn(phase=phase, agent_name=run["plan"]["agent_name"], candidate=candidate, number=number)
-        job = _job(turn, runtime.context or NO_WISHES, services)
+        await services.health.look()
+        turn, avoided = await _whose_turn(visit)
+        if turn is None:
+            return {}
+        job = _job(visit, turn, avoided)
         if job is None:
-            return {"attempts": [_gone(turn)], "usage": NO_USAGE}
-        write = get_stream_writer()
-        write({"event": "attempt_started", **_label(job)})
-        started_at, clock = time.time(), time.perf_counter()
-        answer = await _attempt(job, state, services)
-        seconds = time.perf_counter() - clock
-        attempt = await _record(job, answer, started_at, seconds)
-        update = await _update(job, answer, attempt, state)
-        write({"event": "attempt_ended", "attempt": update["attempts"][0]})
-        _log(update["attempts"][0])
-        trace_outcome(_label(job), update["attempts"][0])
-        return update
+            return {"attempts": [_gone(visit, turn)], "usage": NO_USAGE}
+        return await _update(visit, await _attempts(visit, job))
 
     return node
 
 
-def _log(attempt: Attempt) -> None:
-    name = f"{attempt['id']} {attempt['provider']}:{attempt['model']}"
-    if fault := attempt["fault"]:
-        _logger.info(
-            "%s failed after %.1f s: %s: %s", name, attempt["seconds"], fault["kind"], fault["message"]
-        )
-        return
-    usage = attempt["usage"]
-    said = (name, attempt["seconds"], usage["input_tokens"], usage["output_tokens"])
-    _logger.info("%s answered in %.1f s, %d tokens in, %d out", *said)
-    if note := attempt.get("note"):
-        _logger.info("%s: %s", name, note)
+async def _whose_turn(visit: Visit) -> tuple[Turn | None, list[Rejected]]:
+    """Return whose turn it is, and who was passed over for it because it is cooling down."""
+    avoided = {
+        key_of(c): why for c in untried(visit.run, visit.phase.name) if (why := _why_avoided(visit, c))
+    }
+    turn = next_turn(visit.run, visit.phase.name, avoided)
+    while turn is not None and turn.again is None and key_of(turn.candidate) not in avoided:
+        if await _begins(visit, turn.candidate):
+            break
+        avoided[key_of(turn.candidate)] = "another run is finding out whether it is back"
+        turn = next_turn(visit.run, visit.phase.name, avoided)
+    if turn is None or turn.again or key_of(turn.candidate) in avoided:
+        return turn, []
+    better = [c for c in untried(visit.run, visit.phase.name) if c["score"] >= turn.candidate["score"]]
+    return turn, [
+        Rejected(model=c["model"], provider=c["provider"], reason=avoided[key_of(c)])
+        for c in better
+        if key_of(c) in avoided
+    ]
 
 
-def _job(turn: Turn, context: RunContext, services: Services) -> Job | None:
+def _why_avoided(visit: Visit, candidate: Candidate) -> str | None:
+    model = visit.model(candidate)
+    return visit.services.health.why_avoided(model, _mark(visit, model)) if model else None
+
+
+async def _begins(visit: Visit, candidate: Candidate) -> bool:
+    """Say whether a model may be called now: of one that was cooling down, one call finds out for all."""
+    model = visit.model(candidate)
+    if model is None:
+        return True
+    seconds = min(seconds_left(visit.run, visit.phase.name), _first_token(visit, model))
+    return await visit.services.health.begin(model, _mark(visit, model), seconds)
+
+
+def _mark(visit: Visit, model: ModelProfile) -> str:
+    provider = visit.services.matcher.catalogue.providers[model.provider]
+    return mark_of(keys_of(provider, visit.services.settings))
+
+
+def _first_token(visit: Visit, model: ModelProfile) -> float:
+    provider = visit.services.matcher.catalogue.providers[model.provider]
+    own = visit.context.first_token_timeout or visit.services.settings.first_token_timeout
+    return own or first_token_seconds(model, provider)
+
+
+def _job(visit: Visit, turn: Turn, avoided: list[Rejected]) -> Job | None:
     """Return the attempt to be made; None where the catalogue has changed since the plan and lacks the model."""
-    catalogue = services.matcher.catalogue
-    model = catalogue.models.get(f"{turn.candidate['provider']}:{turn.candidate['model']}")
+    model, made = visit.model(turn.candidate), visit.made
     if model is None:
         return None
-    agent, _ = find_agent(turn.agent_name, catalogue, strict=False)
+    catalogue, settings, context = visit.services.matcher.catalogue, visit.services.settings, visit.context
+    provider = catalogue.providers[model.provider]
+    tried = {key_of(a) for a in made} - {model.key}
     return Job(
-        phase=catalogue.phases[turn.phase],
-        agent=agent,
+        run_id=visit.state["run_id"],
+        phase=visit.phase,
+        agent=find_agent(visit.run["plan"]["agent_name"], catalogue, strict=False)[0],
         model=model,
-        provider=catalogue.providers[model.provider],
+        provider=provider,
         candidate=turn.candidate,
-        number=turn.number,
-        timeout=context.phase_timeout or services.settings.phase_timeout,
+        number=len(made) + 1,
+        fallback=len(tried),
+        request=_request(visit, model, turn),
+        bounds=Bounds(
+            left=seconds_left(visit.run, visit.phase.name),
+            first_token=_first_token(visit, model),
+            silence=context.silence_timeout or settings.silence_timeout or provider.silence_s,
+        ),
+        limits=visit.run["plan"]["limits"],
         temperature=context.temperature,
+        again=turn.again,
+        tries=sum(key_of(a) == model.key for a in made) + 1,
+        others=any(key_of(c) != model.key for c in untried(visit.run, visit.phase.name)),
+        shrinkable=any(visit.state.get("phase_outputs", {}).get(name) for name in visit.phase.reads),
+        not_before=turn.not_before,
+        avoided=tuple(avoided),
+        spent={f"{visit.state['run_id']}/{a['id']}": a["usage"] for a in visit.run["attempts"]},
+        reroutes=context.route_around_refusals,
     )
 
 
-def _gone(turn: Turn) -> Attempt:
+def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
+    """Return the messages: with less of the earlier outputs where they were too long, or to mend an answer."""
+    agent, _ = find_agent(visit.run["plan"]["agent_name"], visit.services.matcher.catalogue, strict=False)
+    material = Material(
+        task_description=visit.state["task_description"],
+        task_parameters=visit.state["task_parameters"],
+        phase_outputs=visit.state.get("phase_outputs", {}),
+    )
+    earlier = [a for a in visit.made if key_of(a) == model.key and a["fault"]]
+    too_long = sum(a["fault"] is not None and a["fault"]["kind"] in TOO_LONG for a in earlier)
+    request = messages(visit.phase, agent, model, material, share=0.5**too_long)
+    if turn.again == "repair" and earlier:
+        return mending(request, earlier[-1].get("partial", ""), WANTED)
+    return request
+
+
+def _gone(visit: Visit, turn: Turn) -> Attempt:
     """Return the attempt that was not made, because its model is no longer in the catalogue."""
+    number = len(visit.made) + 1
     return Attempt(
-        id=f"{turn.phase}-{turn.number}",
-        phase=turn.phase,
-        number=turn.number,
+        id=f"{visit.phase.name}-{number}",
+        phase=visit.phase.name,
+        number=number,
         model=turn.candidate["model"],
         provider=turn.candidate["provider"],
         served_model=None,
         ok=False,
         fault=make_fault("not_found", "the plan's model is no longer in the catalogue"),
-        started_at=time.time(),
+        started_at=time(),
         seconds=0.0,
         first_token_seconds=None,
         usage=NO_USAGE,
     )
 
 
-def _label(job: Job) -> dict[str, Any]:
-    """Return what events, stream metadata and traces say of an attempt."""
-    return {
-        "phase": job.phase.name,
-        "attempt_id": job.id,
-        "model": job.model.name,
-        "provider": job.model.provider,
-        "reason": job.candidate["reason"],
-        "fallback": job.number - 1,
+async def _attempts(visit: Visit, job: Job) -> list[Made]:
+    """Make the attempt; where the caller wishes it, with a second model beside one that is slow to begin."""
+    services = visit.services
+    delay = services.latencies.p95(job.model.key) if visit.context.hedge and not job.again else None
+    first = _contender(job, services)
+    if delay is None:
+        return [await attempt(job, services, first)]
+    return await race(first, lambda: _beside(visit, job), delay=delay, won=lambda made: made.ok)
+
+
+def _contender(job: Job, services: Services) -> Contender[Made]:
+    return Contender(run=lambda contender: attempt(job, services, contender))
+
+
+async def _beside(visit: Visit, job: Job) -> Contender[Made] | None:
+    """Return the next model, to be started beside one that is late; None where there is no other that may be called."""
+    others = [c for c in untried(visit.run, visit.phase.name) if key_of(c) != job.model.key]
+    ready = next((c for c in others if _why_avoided(visit, c) is None), None)
+    other = _job(visit, Turn(ready), []) if ready else None
+    if ready is None or other is None or not await _begins(visit, ready):
+        return None
+    late = {**job.spent, f"{job.run_id}/{job.id}": NO_USAGE}
+    return _contender(
+        replace(other, number=job.number + 1, fallback=job.fallback + 1, spent=late), visit.services
+    )
+
+
+async def _update(visit: Visit, made: list[Made]) -> Update:
+    """Return what the attempts change in the state: all of them are kept, the first answer counts."""
+    update: Update = {
+        "attempts": [one.attempt for one in made],
+        "usage": reduce(add_usage, (one.attempt["usage"] for one in made)),
     }
-
-
-async def _attempt(job: Job, state: State, services: Services) -> Answer:
-    answer = Answer()
-    deadline = asyncio.timeout(job.timeout)
-    try:
-        # Opening is local work (an import, or the download of an embedded model): it is not the model's time.
-        model = await _open(job, services)
-        async with deadline:
-            await _listen(model.astream(_prompt(job, state), _config(job, services)), answer)
-        answer.message = _joined(answer.chunks)
-        answer.fault = _judge(job, answer)
-    except Exception as error:  # noqa: BLE001 - whatever a client raises is the outcome of the attempt
-        answer.message = _joined(answer.chunks) if answer.chunks else None
-        if deadline.expired():
-            answer.fault = make_fault("timed_out", f"Phase execution timeout after {job.timeout:g} s")
-        else:
-            answer.fault = fault_of(error, job.provider, services.settings)
-    return answer
-
-
-async def _open(job: Job, services: Services) -> Runnable[LanguageModelInput, AIMessage]:
-    tokens = answer_tokens(job.phase, job.model)
-    model = await services.models.open(job.model, max_output_tokens=tokens, temperature=job.temperature)
-    return bound_to_schema(model, job.model, job.provider, SCHEMA) if job.phase.judges else model
-
-
-def _prompt(job: Job, state: State) -> list[BaseMessage]:
-    material = Material(
-        task_description=state["task_description"],
-        task_parameters=state["task_parameters"],
-        phase_outputs=state.get("phase_outputs", {}),
-    )
-    return messages(job.phase, job.agent, job.model, material)
-
-
-def _judge(job: Job, answer: Answer) -> Fault | None:
-    """Return what is wrong with a whole answer: not finished, empty, or no verdict where one was asked for."""
-    found = finish_fault(answer.message or AIMessage(""))
-    if found is None and job.phase.judges:
-        answer.verdict = parse_verdict(answer.text)
-        if answer.verdict is None:
-            return make_fault("schema_not_met", "the answer holds no verdict (accept or revise)")
-    return found
-
-
-async def _listen(stream: Any, answer: Answer) -> None:
-    """Take in a stream of chunks, keeping what has come when it breaks."""
-    clock = time.perf_counter()
-    async for chunk in stream:
-        if answer.first_token_seconds is None and chunk.content:
-            answer.first_token_seconds = time.perf_counter() - clock
-        answer.chunks.append(chunk)
-
-
-def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
-    """Return the chunks as one message: text, metadata and usage.
-
-    Text is joined by itself and only chunks that tell more are merged: merging every chunk of a long answer takes
-    longer than all else that is done with it.
-    """
-    if len(chunks) == 1:  # a client that does not stream hands on a whole message, which is no chunk
-        return chunks[0]
-    texts = [chunk.content for chunk in chunks]
-    if not all(type(text) is str for text in texts):
-        return add_ai_message_chunks(*chunks)
-    telling = [c for c in chunks if c.usage_metadata or c.response_metadata or c.additional_kwargs]
-    merged = (
-        add_ai_message_chunks(*telling) if len(telling) > 1 else (telling or [AIMessageChunk(content="")])[0]
-    )
-    return merged.model_copy(update={"content": "".join(cast("list[str]", texts))})
-
-
-def _config(job: Job, services: Services) -> RunnableConfig:
-    """Return the run's config with what belongs to this attempt: its name and labels in streams and traces."""
-    config = get_config()
-    hide_keys(config, lambda text: redacted(text, keys_of(job.provider, services.settings)))
-    return {
-        **config,
-        "run_name": f"{job.id} {job.model.name}",
-        "metadata": {**config.get("metadata", {}), **_label(job)},
-        "tags": [*config.get("tags", ()), job.phase.name],
-    }
-
-
-async def _record(job: Job, answer: Answer, started_at: float, seconds: float) -> Attempt:
-    return Attempt(
-        id=job.id,
-        phase=job.phase.name,
-        number=job.number,
-        model=job.model.name,
-        provider=job.model.provider,
-        served_model=_served(answer.message),
-        ok=answer.fault is None,
-        fault=answer.fault,
-        started_at=started_at,
-        seconds=round(seconds, 4),
-        first_token_seconds=answer.first_token_seconds,
-        usage=await _usage(job.model, answer.message, started_at),
-    )
-
-
-def _served(message: AIMessage | None) -> str | None:
-    """Return the model that answered, where the provider tells."""
-    served = message.response_metadata.get("model_name") if message else None
-    return str(served) if served else None
-
-
-async def _usage(model: ModelProfile, message: AIMessage | None, started_at: float) -> Usage:
-    """Return tokens and cost. Without a report of the provider an attempt that had begun to answer is unpriced."""
-    counted = message.usage_metadata if message else None
-    if counted is None:
-        return Usage({**NO_USAGE, "unpriced": 1 if message and message.content else 0})
-    cost = await prices.cost(model, _served(message), counted, datetime.fromtimestamp(started_at, UTC))
-    return Usage(
-        input_tokens=counted["input_tokens"],
-        output_tokens=counted["output_tokens"],
-        cached_tokens=counted.get("input_token_details", {}).get("cache_read", 0) or 0,
-        reasoning_tokens=counted.get("output_token_details", {}).get("reasoning", 0) or 0,
-        cost_usd=cost or 0.0,
-        unpriced=1 if cost is None else 0,
-    )
-
-
-async def _update(job: Job, answer: Answer, attempt: Attempt, state: State) -> Update:
-    update: Update = {"attempts": [attempt], "usage": attempt["usage"]}
-    if not attempt["ok"]:
+    best = next((one for one in made if one.ok), None)
+    if best is None:
         return update
+    answered = await _answered(best, visit.state)
+    if note := answered.pop("note", ""):
+        update["attempts"] = [{**a, "note": note} if a is best.attempt else a for a in update["attempts"]]
+    return {**update, **answered}
+
+
+async def _answered(made: Made, state: State) -> Update:
+    job, answer = made.job, made.answer
     if job.phase.judges and answer.verdict is not None:
         checks = await _checks(job, state.get("final_result", ""), state)
         verdict = with_checks(answer.verdict, checks)
         return {
-            **update,
             "verdicts": {job.phase.name: verdict},
             "phase_outputs": {job.phase.name: describe(verdict)},
         }
-    update["phase_outputs"] = {job.phase.name: answer.text}
-    if job.phase.produces:
-        update |= await _result(job, answer.text, attempt, state)
-    return update
+    update: Update = {"phase_outputs": {job.phase.name: answer.text}}
+    return update | await _result(job, answer.text, state) if job.phase.produces else update
 
 
-async def _result(job: Job, text: str, attempt: Attempt, state: State) -> Update:
+async def _result(job: Job, text: str, state: State) -> Update:
     """Take the text as the run's result, unless it fails more checks than the result that it should replace."""
     before = state.get("final_result", "")
     if before:
@@ -345,7 +278,7 @@ async def _result(job: Job, text: str, attempt: Attempt, state: State) -> Update
         if passes(new) < passes(old):
             failed = "; ".join(f"{c['name']}: {c['detail']}" for c in new if not c["passed"])
             note = f"kept the earlier result: it fails fewer checks than this one ({failed})"
-            return {"attempts": [Attempt({**attempt, "note": note})]}
+            return {"note": note}
     update: Update = {"final_result": text}
     if state.get("messages"):
         update["messages"] = [AIMessage(text, id=answer_id(state))]

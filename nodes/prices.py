@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..routing.records import ModelProfile
+from langchain_core.messages.ai import UsageMetadata
+
+from ..routing.records import ModelProfile, Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
-    from langchain_core.messages.ai import UsageMetadata
 
 
 async def cost(
@@ -44,6 +45,17 @@ async def cost(
         counted = {"input_tokens": read, "output_tokens": written, "cache_read_tokens": max(cached, 0)}
         return _priced(listed, counted, at)
     return None if price is None else (read * price.input + written * price.output) / 1e6
+
+
+async def rates(model: ModelProfile, input_tokens: int) -> Price | None:
+    """Return what a call of about this size costs now, USD per million tokens; None where it is not known."""
+    now, size = datetime.now(UTC), max(input_tokens, 1)
+    sent = await cost(model, None, UsageMetadata(input_tokens=size, output_tokens=0, total_tokens=size), now)
+    both = UsageMetadata(input_tokens=size, output_tokens=1_000, total_tokens=size + 1_000)
+    whole = await cost(model, None, both, now)
+    if sent is None or whole is None:
+        return None
+    return Price(input=sent * 1e6 / size, output=(whole - sent) * 1e3)
 
 
 @lru_cache(maxsize=1024)

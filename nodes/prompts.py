@@ -34,9 +34,18 @@ class Material:
 
 
 def messages(
-    phase: PhaseProfile, agent: AgentTaskProfile, model: ModelProfile, material: Material
+    phase: PhaseProfile,
+    agent: AgentTaskProfile,
+    model: ModelProfile,
+    material: Material,
+    *,
+    share: float = 1.0,
 ) -> list[BaseMessage]:
-    """Return the messages for one attempt, cut to the model's window."""
+    """Return the messages for one attempt, cut to the model's window.
+
+    Args:
+        share: part of the earlier outputs that is shown, where the model has found all of them too long.
+    """
     from langchain_core.messages import HumanMessage, SystemMessage
 
     system = instructions(phase, agent)
@@ -45,9 +54,25 @@ def messages(
     around = sum(count_tokens(_fenced(name, "")) + 1 for name in read)
     room = int((model.context_tokens - answer_tokens(phase, model)) / SAFETY)
     room -= count_tokens(system) + count_tokens(fixed) + around
-    texts = _fitted({name: _escape(material.phase_outputs[name]) for name in read}, room)
+    texts = {name: _escape(material.phase_outputs[name]) for name in read}
+    if share < 1.0:
+        room = min(room, int(share * sum(count_tokens(text) for text in texts.values())))
+    texts = _fitted(texts, room)
     shown = [_fenced(name, texts[name]) for name in read]
     return [SystemMessage(system), HumanMessage("\n\n".join([fixed, *shown]))]
+
+
+def mending(request: list[BaseMessage], answer: str, wanted: str) -> list[BaseMessage]:
+    """Return the request that lets a model mend its own answer.
+
+    Args:
+        answer: what it said to `request`.
+        wanted: the form that was asked for.
+    """
+    from langchain_core.messages import AIMessage, HumanMessage
+
+    ask = f"Your answer could not be read. Give it again as {wanted} and nothing else."
+    return [*request, AIMessage(answer), HumanMessage(ask)]
 
 
 def instructions(phase: PhaseProfile, agent: AgentTaskProfile) -> str:

@@ -22,7 +22,7 @@ from ..routing.errors import InputError
 from ..routing.records import ModelProfile, ProviderProfile
 from .availability import EMBEDDED, LOCAL, not_installed, why_unavailable
 from .settings import Settings
-from .sse import refuse_broken_events
+from .sse import reply_hooks
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -35,7 +35,6 @@ Close = Callable[[], Awaitable[None]]
 _Key = tuple[str, int, float]
 
 _TIMEOUT_S = 3_630  # behind the longest PHASE_TIMEOUT: the attempt's own deadline is the one that counts
-_THINKING_TOKENS = 8_192  # reasoning counts as output: without room for it the visible answer is cut off
 _AZURE_API_VERSION = "2024-10-21"
 
 
@@ -89,7 +88,7 @@ class ChatModels:
 
         Args:
             model: a row of the catalogue.
-            max_output_tokens: bound of the visible answer; models that reason get room for it on top.
+            max_output_tokens: bound of the answer, thoughts included.
             temperature: left out where the model is known to refuse it.
 
         Raises:
@@ -164,7 +163,7 @@ def _build(provider: ProviderProfile, model: ModelProfile, order: Order) -> Open
     client = _load(provider)
     make = _QUIRKS.get(provider.chat_model, _plain)
     opened = make(client, order)
-    suited = _suited(order, model, opened.knowledge)
+    suited = _suited(order, opened.knowledge)
     return opened if suited == order else make(client, suited)
 
 
@@ -175,13 +174,8 @@ def _load(provider: ProviderProfile) -> Any:  # a class of a package that need n
     return getattr(importlib.import_module(module), name)
 
 
-def _suited(order: Order, model: ModelProfile, knowledge: Mapping[str, Any]) -> Order:
-    if knowledge.get("temperature") is False:
-        order = replace(order, temperature=None)
-    if knowledge.get("reasoning_output"):
-        tokens = min(order.max_output_tokens + _THINKING_TOKENS, model.max_output_tokens)
-        order = replace(order, max_output_tokens=tokens)
-    return order
+def _suited(order: Order, knowledge: Mapping[str, Any]) -> Order:
+    return replace(order, temperature=None) if knowledge.get("temperature") is False else order
 
 
 # --- what is special about a client -----------------------------------------------------------------------
@@ -249,7 +243,7 @@ def _openai_extras(order: Order) -> dict[str, Any]:
 
 def _transport(order: Order) -> dict[str, Any]:
     """Give each client connections of its own: the default ones are shared between event loops."""
-    transport: dict[str, Any] = {"timeout": _TIMEOUT_S}
+    transport: dict[str, Any] = {"timeout": _TIMEOUT_S, "event_hooks": reply_hooks(order.max_output_tokens)}
     if is_loopback(order.base_url):  # straight there, whatever proxy the environment names
         transport["mounts"] = {"http://": None, "https://": None, "all://": None}
     return transport
@@ -275,20 +269,29 @@ def _anthropic(client: Any, order: Order) -> Opened:
 def _google(client: Any, order: Order) -> Opened:
     """The SDK takes 0 retries for its own default of several; 1 means one request.
 
+    Its connections are httpx's, as everyone's: it would choose aiohttp's where that is installed.
     Models whose sampling is fixed get no temperature: the client would warn at every call that it is ignored.
     """
+    import httpx
+    from google import genai
+    from google.genai.types import HttpOptions
+
     arguments = _standard(order) | {"max_retries": 1, "vertexai": False}
     module = importlib.import_module(client.__module__)
     fixed = getattr(module, "_uses_fixed_sampling_and_disallows_prefill", None)
     if fixed is not None and fixed(order.model_id):
         arguments.pop("temperature", None)
     chat = client(**arguments)
-    return _opened(chat, chat.client.aio.aclose)
+    http = httpx.AsyncClient(**_transport(order))
+    options = HttpOptions(base_url=order.base_url, api_version=chat.api_version, httpx_async_client=http)
+    chat.client = genai.Client(api_key=order.api_key, http_options=options)
+    return _opened(chat, http.aclose)
 
 
 def _mistral(client: Any, order: Order) -> Opened:
     """Retries are counted as attempts."""
     chat = client(**_standard(order) | {"max_retries": 1})
+    chat.async_client.event_hooks = reply_hooks(order.max_output_tokens)
     return _opened(chat, chat.async_client.aclose)
 
 
@@ -303,7 +306,7 @@ def _cohere(client: Any, order: Order) -> Opened:
     arguments["cohere_api_key"] = arguments.pop("api_key")
     arguments["timeout_seconds"] = arguments.pop("timeout")
     chat = client(**arguments)
-    http = httpx.AsyncClient(**_transport(order), event_hooks={"response": [refuse_broken_events]})
+    http = httpx.AsyncClient(**_transport(order))
     chat.async_client = cohere.AsyncClient(
         order.api_key, base_url=order.base_url, client_name=chat.user_agent, httpx_client=http
     )

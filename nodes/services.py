@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from ..routing.records import ModelProfile
+from .budgets import Budgets
+from .gates import Gates, rates
+from .health import Health
+from .latencies import Latencies
 from .matching import AgentModelMatcher
 from .providers import ChatModels
 from .settings import Settings, load_settings
@@ -33,11 +39,49 @@ class ModelSource(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Services:
-    """Settings, the matcher and the source of models, as the nodes of a graph share them."""
+    """What the nodes of a graph share: all runs over the same services see the same failures, budgets and turns.
+
+    Args:
+        matcher: chooses; it knows which models are cooling down.
+        models: where chat models come from.
+        budgets: what runs and keys may still spend.
+        gates: whose turn it is at a provider.
+        latencies: how long models take to begin.
+        pause: sleeps for some seconds; tests pass in another one.
+    """
 
     settings: Settings
     matcher: AgentModelMatcher
     models: ModelSource
+    budgets: Budgets
+    gates: Gates
+    latencies: Latencies = field(default_factory=Latencies)
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @property
+    def health(self) -> Health:
+        """Which models and providers are cooling down."""
+        return self.matcher.health
+
+
+def services_over(models: ModelSource, matcher: AgentModelMatcher) -> Services:
+    """Return services over a source of models, with the budgets and rates that the matcher's settings name.
+
+    Raises:
+        SettingsError: a budget or a rate is given for a provider that there is not.
+    """
+    settings, providers = matcher.settings, matcher.catalogue.providers
+    return Services(
+        settings=settings,
+        matcher=matcher,
+        models=models,
+        budgets=Budgets(
+            settings.ymera_data_dir / "spending.sqlite",
+            settings.ymera_daily_usd,
+            providers=providers,
+        ),
+        gates=Gates(rates(providers, settings.ymera_rates)),
+    )
 
 
 def make_services(settings: Settings | None = None, matcher: AgentModelMatcher | None = None) -> Services:
@@ -49,9 +93,7 @@ def make_services(settings: Settings | None = None, matcher: AgentModelMatcher |
     """
     settings = settings or (matcher.settings if matcher else load_settings())
     matcher = matcher or AgentModelMatcher(settings)
-    return Services(
-        settings=settings, matcher=matcher, models=ChatModels(settings, matcher.catalogue.providers)
-    )
+    return services_over(ChatModels(settings, matcher.catalogue.providers), matcher)
 
 
 @lru_cache(maxsize=1)

@@ -6,20 +6,69 @@ A bad value becomes one line that names the variable and what is allowed (`Setti
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import platformdirs
 from dotenv import dotenv_values
-from pydantic import Field, PrivateAttr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ..routing.errors import InputError
+from ..routing.rates import Rate
 
 
 class SettingsError(InputError):
     """A setting is wrong: one line a setting, naming the variable and what is allowed."""
+
+
+MOST_DAILY_USD = 1_000_000
+
+
+def _read_daily_usd(value: object) -> object:
+    """Read USD a day from a variable's text: a number, or numbers by provider as JSON; blank: no limit."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.strip() else None
+        except ValueError:
+            value = ""
+    amounts = value.values() if isinstance(value, dict) else [value]
+    if value is None or all(_is_daily_usd(amount) for amount in amounts):
+        return value
+    allowed = f"a number from 0 to {MOST_DAILY_USD}, or such numbers by provider as JSON"
+    raise PydanticCustomError("daily_usd", f'Input should be {allowed}: {{"openai": 5, "groq": 1}}')
+
+
+def _is_daily_usd(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_DAILY_USD
+
+
+_RATES = '{"groq": {"requests_per_minute": 30, "tokens_per_minute": 6000, "concurrency": 4}}'
+
+
+def _read_rates(value: object) -> object:
+    """Read limits by provider from a variable's text: JSON; blank: none of one's own, null: no limit."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.strip() else {}
+        except ValueError:
+            value = None
+    if isinstance(value, dict) and all(_is_rate(own) for own in value.values()):
+        return value
+    allowed = "whole numbers from 1 (null: no limit) by provider, as JSON"
+    raise PydanticCustomError("rates", f"Input should be {allowed}: {_RATES}")
+
+
+def _is_rate(own: object) -> bool:
+    return (
+        isinstance(own, dict)
+        and own.keys() <= {field.name for field in fields(Rate)}
+        and all(limit is None or (type(limit) is int and limit >= 1) for limit in own.values())
+    )
 
 
 class Settings(BaseSettings):
@@ -32,7 +81,19 @@ class Settings(BaseSettings):
         default="auto", description="Strategy of a run that names none; `auto` lets the matcher decide."
     )
     max_parallel_phases: int = Field(default=2, ge=1, le=8, description="Phases that may run side by side.")
-    phase_timeout: float = Field(default=300, gt=0, le=3600, description="Seconds that one attempt may take.")
+    phase_timeout: float = Field(default=300, gt=0, le=3600, description="Seconds that a phase may take.")
+    first_token_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Seconds until an answer must have begun; empty: as its provider's row says.",
+    )
+    silence_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Seconds between two pieces of an answer; empty: as its provider's row says.",
+    )
     ymera_catalogue: Path | None = Field(
         default=None, description="A TOML file with models, agents or phases of your own."
     )
@@ -62,6 +123,16 @@ class Settings(BaseSettings):
     ymera_local_base_url: str | None = Field(
         default=None,
         description="An OpenAI-compatible server of your own (Ollama, LM Studio, vLLM, llama-server).",
+    )
+    ymera_daily_usd: Annotated[
+        float | dict[str, float] | None, NoDecode, BeforeValidator(_read_daily_usd)
+    ] = Field(
+        default=None,
+        description='USD that a key may spend a day (UTC): for every key, or as JSON: {"openai": 5, "groq": 1}.',
+    )
+    ymera_rates: Annotated[dict[str, dict[str, int | None]], NoDecode, BeforeValidator(_read_rates)] = Field(
+        default_factory=dict,
+        description=f"What all runs of a process may ask of a provider, as JSON: {_RATES}.",
     )
     ymera_threads: int = Field(
         default=0, ge=0, description="Threads of an embedded model; 0: chosen for this machine."

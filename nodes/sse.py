@@ -1,51 +1,264 @@
-"""A check on a stream of server-sent events, for a client that skips an event it cannot read.
+"""A check on what providers send, the same for every client: readable, no error in disguise, of a sane size.
 
-Cohere's SDK logs such an event, text and all, and goes on: the answer then lacks a word and still ends with a
-finish reason, so that nothing shows the loss.
+The clients differ. One skips an event that it cannot read, so that the answer lacks a word and still ends with a
+finish reason; another passes over an error in the midst of a stream; a proxy's page is an empty answer to most; a
+line of 100 MB costs them 400 MB, or blocks the event loop for seconds. So each gets an HTTP client whose replies
+pass through here first, and only whole events that have been read go on.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+import re
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final, Protocol
 
-if TYPE_CHECKING:
-    import httpx
+from ..routing.errors import YmeraError
+
+LONGEST_EVENT: Final = 8 * 2**20
+"""Bytes of one event, or of a reply that is one document: an answer of 128,000 tokens at once has about 1 MB."""
+LONGEST_REFUSAL: Final = 2**20
+"""Bytes that are read of a reply with an error status: the status tells what went wrong."""
+_ROOM: Final = 2**20
+_ROOM_PER_TOKEN: Final = 2**10
+_AT_ONCE: Final = 2**16
+_A_FEW: Final = 2**12
+_EVENT_ENDS: Final = re.compile(rb"\n\r?\n")
+_EVENTS: Final = "text/event-stream"
+_BLANK: Final = b"\xef\xbb\xbf \t\r\n"
+
+Hook = Callable[[Any], Awaitable[None]]
+"""Takes a request or a response of httpx, or of httpx2: two libraries with the same names and no common base."""
 
 
-async def refuse_broken_events(response: httpx.Response) -> None:
-    """Make a stream raise `json.JSONDecodeError` at data that is not JSON; an event hook of httpx."""
-    from httpx import AsyncByteStream
+class ReplyError(YmeraError):
+    """A reply that began with a good status went wrong; the message holds nothing of its text."""
 
-    class Checked(AsyncByteStream):
-        def __init__(self, stream: AsyncByteStream) -> None:
-            self.stream = stream
+
+class UnreadableReplyError(ReplyError):
+    """The reply is not what a provider sends: no JSON, a web page, far too long."""
+
+
+class BrokenReplyError(ReplyError):
+    """The connection was lost in the midst of the reply."""
+
+
+class FailedReplyError(ReplyError):
+    """The provider reports an error inside the reply.
+
+    `body` is what it says, `status_code` the status that it names there.
+    """
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        super().__init__("the reply holds an error")
+        self.body = body
+        inner = body.get("error")
+        code = inner.get("code") if isinstance(inner, Mapping) else None
+        self.status_code = code if isinstance(code, int) and 400 <= code <= 599 else None
+
+
+def reply_hooks(max_output_tokens: int) -> dict[str, list[Hook]]:
+    """Return the `event_hooks` of an HTTP client that check every reply.
+
+    A reply may have 1 MB and 1 KB for each token that was asked for: an event with a single token has 150 to 700
+    bytes, depending on the provider.
+    """
+    most = _ROOM + _ROOM_PER_TOKEN * max_output_tokens
+
+    async def ask(request: Any) -> None:
+        request.headers["accept-encoding"] = "gzip"  # the one that is unpacked here, a little at a time
+
+    async def check(response: Any) -> None:
+        library = type(response).__module__.partition(".")[0]
+        unpack = _unpacker(response.headers.pop("content-encoding", "identity"))
+        if _EVENTS not in response.headers.get("content-type", "") and _wants_events(response):
+            response.headers["content-type"] = _EVENTS  # some clients refuse unread what is called otherwise
+        reading = _Refusal() if response.status_code >= 400 else _Reply(most)
+        response.stream = _checked_stream(library)(response.stream, unpack, reading)
+
+    return {"request": [ask], "response": [check]}
+
+
+def _wants_events(response: Any) -> bool:
+    """Say whether a reply should be a stream of events."""
+    if response.status_code >= 400:
+        return False
+    try:
+        asked = json.loads(response.request.content)
+    except ValueError:
+        return False
+    return isinstance(asked, dict) and asked.get("stream") is True
+
+
+@cache
+def _checked_stream(library: str) -> Any:
+    http: Any = importlib.import_module(library)
+    broken = (http.NetworkError, http.ProtocolError, ssl.SSLError)
+
+    class Checked(http.AsyncByteStream):  # type: ignore[misc]  # its base is known when it is used
+        def __init__(self, stream: Any, unpack: _Unpack, reading: _Reading) -> None:
+            self._stream, self._unpack, self._reading = stream, unpack, reading
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for piece in _checked(self.stream):
-                yield piece
+            try:
+                async for packed in self._stream:
+                    for piece in self._unpack(packed):
+                        for number, good in enumerate(self._reading.take(piece)):
+                            if number:
+                                await asyncio.sleep(0)  # some clients take milliseconds for an event
+                            yield good
+            except broken as error:
+                raise BrokenReplyError(str(error) or type(error).__name__) from error
+            except _Enough:
+                return
+            for good in self._reading.end():
+                yield good
 
         async def aclose(self) -> None:
-            await self.stream.aclose()
+            await self._stream.aclose()
 
-    if "text/event-stream" in response.headers.get("content-type", ""):
-        assert isinstance(response.stream, AsyncByteStream)
-        response.stream = Checked(response.stream)
+    return Checked
 
 
-async def _checked(stream: AsyncIterator[bytes] | httpx.AsyncByteStream) -> AsyncIterator[bytes]:
-    """Pass pieces on once every whole line in them has been read."""
-    rest = b""
-    async for piece in stream:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            _check(line)
-        yield piece
-    _check(rest)
+_Unpack = Callable[[bytes], Iterator[bytes]]
 
 
-def _check(line: bytes) -> None:
-    name, _, data = line.partition(b":")
-    if name == b"data" and data.strip() not in (b"", b"[DONE]"):
-        json.loads(data)
+def _unpacker(encoding: str) -> _Unpack:
+    if encoding == "identity":
+        return lambda piece: iter((piece,))
+    if encoding != "gzip":
+        raise UnreadableReplyError(f"it is packed as {encoding!r}, which was not asked for")
+    unpacking = zlib.decompressobj(wbits=31)
+
+    def unpack(piece: bytes) -> Iterator[bytes]:
+        try:
+            while piece:
+                yield unpacking.decompress(piece, _AT_ONCE)
+                piece = unpacking.unconsumed_tail
+        except zlib.error:
+            raise UnreadableReplyError("it cannot be unpacked") from None
+
+    return unpack
+
+
+# --- what is read, without any waiting --------------------------------------------------------------------
+
+
+class _Enough(Exception):  # noqa: N818 - no error: nothing more need be read
+    pass
+
+
+class _Reading(Protocol):
+    def take(self, piece: bytes) -> Iterator[bytes]: ...
+
+    def end(self) -> Iterator[bytes]: ...
+
+
+class _Refusal:
+    """A reply with an error status: its client makes of it what it can."""
+
+    def __init__(self) -> None:
+        self._room = LONGEST_REFUSAL
+
+    def take(self, piece: bytes) -> Iterator[bytes]:
+        """Pass on what there is room for."""
+        yield piece[: self._room]
+        self._room -= len(piece)
+        if self._room <= 0:
+            raise _Enough
+
+    def end(self) -> Iterator[bytes]:
+        """Nothing is held back."""
+        return iter(())
+
+
+class _Reply:
+    """A reply with a good status: events, or one document."""
+
+    def __init__(self, most: int) -> None:
+        self._room = most
+        self._held = bytearray()
+        self._document: bool | None = None
+
+    def take(self, piece: bytes) -> Iterator[bytes]:
+        """Pass on the events that are whole with this piece.
+
+        Raises:
+            ReplyError: once the good events before it have been passed on.
+        """
+        self._room -= len(piece)
+        if self._room < 0:
+            raise UnreadableReplyError("it is far longer than the answer that was asked for")
+        seen = max(len(self._held) - 2, 0)
+        self._held += piece
+        if self._document is None:
+            self._document = _is_document(self._held)
+        if self._document is False:
+            yield from self._whole_events(seen)
+        if len(self._held) > LONGEST_EVENT:
+            raise UnreadableReplyError(f"one event of it has more than {LONGEST_EVENT // 2**20} MB")
+
+    def end(self) -> Iterator[bytes]:
+        """Pass on what is left: a document, or an event that nothing ends."""
+        rest = bytes(self._held)
+        fault = _fault_in_json(rest) if self._document else _fault_in_event(rest)
+        if fault:
+            raise fault
+        if rest:
+            yield rest
+
+    def _whole_events(self, seen: int) -> Iterator[bytes]:
+        """Pass on events up to the first that is not as it should be, a few at a time."""
+        passed = good = 0
+        fault = None
+        for end in [found.end() for found in _EVENT_ENDS.finditer(self._held, seen)]:
+            if fault := _fault_in_event(self._held[good:end]):
+                break
+            good = end
+            if good - passed >= _A_FEW:
+                yield bytes(self._held[passed:good])
+                passed = good
+        if passed < good:
+            yield bytes(self._held[passed:good])
+        del self._held[:good]
+        if fault:
+            raise fault
+
+
+def _is_document(held: bytes | bytearray) -> bool | None:
+    """Tell one JSON document from events by how it begins; None before anything has come."""
+    begin = held.lstrip(_BLANK)[:1]
+    if begin == b"<":
+        raise UnreadableReplyError("it is a web page, as from a proxy or a sign-in")
+    return begin in (b"{", b"[") if begin else None
+
+
+def _fault_in_event(event: bytes | bytearray) -> ReplyError | None:
+    data = b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:")).strip()
+    return None if data in (b"", b"[DONE]") else _fault_in_json(data)
+
+
+def _fault_in_json(data: bytes) -> ReplyError | None:
+    try:
+        said = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return UnreadableReplyError("a part of it is no JSON")
+    error = _error_in(said[0] if isinstance(said, list) and said else said)
+    return FailedReplyError(error) if error else None
+
+
+def _error_in(said: object) -> Mapping[str, Any] | None:
+    """Return what reports an error: everyone's `error`, Mistral's `object`, Cohere's message or its last event."""
+    if not isinstance(said, dict):
+        return None
+    if said.get("error") or said.get("object") == "error" or isinstance(said.get("message"), str):
+        return said
+    delta = said.get("delta")
+    if isinstance(delta, dict) and (delta.get("error") or delta.get("finish_reason") == "ERROR"):
+        return {"message": delta.get("error")}
+    return None

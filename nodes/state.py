@@ -17,7 +17,13 @@ from ..routing.records import Attempt, RunView, Strategy, Usage, Verdict
 Value = TypeVar("Value")
 
 NO_USAGE = Usage(
-    input_tokens=0, output_tokens=0, cached_tokens=0, reasoning_tokens=0, cost_usd=0.0, unpriced=0
+    input_tokens=0,
+    output_tokens=0,
+    cached_tokens=0,
+    reasoning_tokens=0,
+    cost_usd=0.0,
+    unpriced=0,
+    estimated=0,
 )
 
 
@@ -30,6 +36,7 @@ def add_usage(left: Usage, right: Usage) -> Usage:
         reasoning_tokens=left["reasoning_tokens"] + right["reasoning_tokens"],
         cost_usd=left["cost_usd"] + right["cost_usd"],
         unpriced=left["unpriced"] + right["unpriced"],
+        estimated=left["estimated"] + right["estimated"],
     )
 
 
@@ -93,6 +100,7 @@ class State(RunInput, total=False):
 
     Args:
         task_description, task_parameters, phase_outputs: the context that passes from phase to phase.
+        run_id: name of the run; a thread may see several.
         plan: the strategy chosen by the matcher.
         layout: groups of phases as compiled into the graph that runs; a resume checks it.
         attempts: every call of a model, answered or not: the truth from which the run's next step follows.
@@ -104,6 +112,7 @@ class State(RunInput, total=False):
 
     task_description: str
     task_parameters: dict[str, Any]
+    run_id: str
     plan: Annotated[Strategy, DeltaChannel(newest, dict)]
     layout: list[list[str]]
     attempts: Annotated[list[Attempt], DeltaChannel(append_all, list)]
@@ -135,10 +144,32 @@ class RunContext(BaseModel):
     model: str | None = Field(default=None, description="Use this model alone, in every phase.")
     providers: list[str] = Field(default=[], description="Use only these providers; empty: all.")
     attempts: int = Field(
-        default=4, ge=1, le=20, description="Attempts in one phase: the first choice and its fallbacks."
+        default=4, ge=1, le=20, description="Models tried in one phase: the first choice and its fallbacks."
     )
     phase_timeout: float | None = Field(
-        default=None, gt=0, le=3600, description="Seconds that one attempt may take; empty: PHASE_TIMEOUT."
+        default=None,
+        gt=0,
+        le=3600,
+        description="Seconds that a phase may take with all of its attempts; empty: PHASE_TIMEOUT.",
+    )
+    first_token_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Seconds until an answer must have begun; empty: FIRST_TOKEN_TIMEOUT.",
+    )
+    silence_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Seconds between two pieces of an answer; empty: SILENCE_TIMEOUT.",
+    )
+    hedge: bool = Field(
+        default=False,
+        description="Start a second model beside a first one that is slower to begin than 95 of 100 of its answers.",
+    )
+    route_around_refusals: bool = Field(
+        default=False, description="Ask the next model where one refuses, instead of ending the phase."
     )
     budget_usd: float | None = Field(default=None, ge=0, description="USD after which the run stops.")
     budget_tokens: int | None = Field(default=None, ge=1, description="Tokens after which the run stops.")

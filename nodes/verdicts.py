@@ -20,6 +20,8 @@ SCHEMA: dict[str, Any] = {
     "required": ["findings", "decision"],
     "additionalProperties": False,
 }
+WANTED = 'one JSON object of the form {"findings": ["…"], "decision": "accept" or "revise"}'
+"""The schema in words, for a model that is to mend its answer."""
 LONGEST = 20_000
 """Characters of an answer that are looked at; a verdict has a few hundred."""
 

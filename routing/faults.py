@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import CatalogueError
-from .records import Then
+from .records import Again, Then
 
 FaultKind = Literal[
     "rate_limited",
@@ -23,15 +23,18 @@ FaultKind = Literal[
     "stalled",
     "unreachable",
     "authentication",
+    "not_allowed",
     "not_found",
     "request_too_large",
     "context_too_long",
     "refused",
     "cut_short",
+    "length_reached",
     "malformed",
     "empty",
     "schema_not_met",
     "not_installed",
+    "over_budget",
     "cancelled",
     "bug",
 ]
@@ -58,12 +61,46 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RetryProfile(_Strict):
+    """How a model is tried again.
+
+    Args:
+        again: with the same request, a shorter one, or its own answer to be mended.
+        times: how often at most.
+        wait_s: seconds before the first retry, doubled for each further one.
+        longest_wait_s: a provider that asks for a longer wait is not waited for while another model is left.
+    """
+
+    again: Again = "same"
+    times: Annotated[int, Field(ge=1, le=5)] = 1
+    wait_s: Annotated[float, Field(ge=0)] = 0.0
+    longest_wait_s: Annotated[float, Field(ge=0)] = 20.0
+
+
+class CooldownProfile(_Strict):
+    """When a model, or a whole provider, is left alone for a while.
+
+    Args:
+        of: what is left alone.
+        after: failures in a row that it takes.
+        seconds: how long, doubled after each probe that fails; `inf`: until the key changes.
+        longest_s: where the doubling ends.
+    """
+
+    of: Literal["model", "provider"] = "model"
+    after: Annotated[int, Field(ge=1)] = 2
+    seconds: Annotated[float, Field(gt=0)] = 10.0
+    longest_s: Annotated[float, Field(gt=0)] = 20.0
+
+
 class KindProfile(_Strict):
     """A kind of fault: its name for people, what follows, and what a person can do."""
 
     title: str
     then: Then
     mend: str
+    retry: RetryProfile | None = None
+    cooldown: CooldownProfile | None = None
 
 
 def _checked_range(text: str) -> str:

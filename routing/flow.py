@@ -1,16 +1,17 @@
 """Where a run goes next, decided from its state alone.
 
-Every function is pure: same state, same step. A phase ends after at most `limits["attempts"]` attempts and
-never tries a model twice, so every run ends.
+Every function is pure: same state, same step. A phase tries at most `limits["attempts"]` models, each once and
+then as often again as its faults allow (data/faults.toml), for at most `limits["phase_seconds"]`: so every run ends.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection, Iterable
+from typing import Literal, NamedTuple
 
-from .records import Attempt, Candidate, PhasePlan, RunView, Verdict
+from .records import Again, Attempt, Candidate, PhasePlan, RunView, Verdict
 
-Step = Literal["next", "accepted", "fallback", "failed", "budget"]
+Step = Literal["next", "accepted", "retry", "fallback", "failed", "budget"]
 Status = Literal["running", "succeeded", "failed", "no_model", "budget"]
 
 
@@ -35,35 +36,80 @@ def ranking(plan: PhasePlan) -> list[Candidate]:
     return [first, *plan["fallback_models"]] if first else []
 
 
-def next_candidate(run: RunView, phase: str) -> Candidate | None:
-    """Return the model for the next attempt in a phase, or None where none is left.
+class Turn(NamedTuple):
+    """Whose turn it is in a phase: how it tries again (None: for the first time), and from when (epoch seconds)."""
 
-    A model is never tried twice in a phase; a provider whose failure concerns all its models (a refused key,
-    say) is passed over for the rest of the run; a fault that says `stop` ends the phase.
+    candidate: Candidate
+    again: Again | None = None
+    not_before: float = 0.0
+
+
+def next_turn(run: RunView, phase: str, avoided: Collection[str] = ()) -> Turn | None:
+    """Return whose turn it is in a phase, or None where nobody's is.
+
+    A model whose last fault allows it is tried again; otherwise no model is tried twice in a phase. A provider
+    whose failure concerns all its models (a refused key, say) is passed over for the rest of the run; a fault that
+    says `stop` ends the phase, and so does its time.
+
+    Args:
+        avoided: `provider:model` of models that had better be left alone: they come after all others, but the
+            last one left is never skipped.
     """
-    plan = phase_plan(run, phase)
-    made = attempts_of(run, phase)
-    if plan is None or len(made) >= run["plan"]["limits"]["attempts"]:
+    plan, made = phase_plan(run, phase), attempts_of(run, phase)
+    if plan is None or answered(made) or stopped(made) or seconds_left(run, phase) <= 0:
         return None
-    if any(a["fault"] and a["fault"]["then"] == "stop" for a in made):
-        return None
-    tried = {(a["provider"], a["model"]) for a in made}
+    if made and (again := _retry(made[-1], ranking(plan))):
+        return again
+    left = untried(run, phase)
+    best = next((c for c in left if key_of(c) not in avoided), left[0] if left else None)
+    return Turn(best) if best else None
+
+
+def untried(run: RunView, phase: str) -> list[Candidate]:
+    """Return the models that a phase may still try for the first time, best first."""
+    plan, made = phase_plan(run, phase), attempts_of(run, phase)
+    tried = {key_of(a) for a in made}
+    if plan is None or len(tried) >= run["plan"]["limits"]["attempts"]:
+        return []
     dropped = dropped_providers(run)
-    return next(
-        (
-            c
-            for c in ranking(plan)
-            if c["provider"] not in dropped and (c["provider"], c["model"]) not in tried
-        ),
-        None,
-    )
+    return [c for c in ranking(plan) if c["provider"] not in dropped and key_of(c) not in tried]
+
+
+def key_of(named: Candidate | Attempt) -> str:
+    """Return `provider:model`."""
+    return f"{named['provider']}:{named['model']}"
+
+
+def answered(made: Iterable[Attempt]) -> bool:
+    """Say whether one of the attempts answered."""
+    return any(a["ok"] for a in made)
+
+
+def stopped(made: Iterable[Attempt]) -> bool:
+    """Say whether one of the attempts failed in a way that ends its phase."""
+    return any(a["fault"] is not None and a["fault"]["then"] == "stop" for a in made)
+
+
+def _retry(last: Attempt, candidates: Iterable[Candidate]) -> Turn | None:
+    retry = last["fault"].get("retry") if last["fault"] else None
+    same = next((c for c in candidates if key_of(c) == key_of(last)), None)
+    if retry is None or same is None:
+        return None
+    return Turn(same, retry["again"], last["started_at"] + last["seconds"] + retry["wait"])
 
 
 def dropped_providers(run: RunView) -> set[str]:
     """Return the providers that a fault of this run has ruled out."""
     return {
-        a["provider"] for a in run.get("attempts", []) if a["fault"] and a["fault"]["then"] == "drop_provider"
+        a["provider"]
+        for a in run.get("attempts", [])
+        if a["fault"] and a["fault"]["then"] == "drop_provider" and "retry" not in a["fault"]
     }
+
+
+def seconds_left(run: RunView, phase: str) -> float:
+    """Return how long a phase may still take, with all of its attempts."""
+    return run["plan"]["limits"]["phase_seconds"] - busy_seconds(attempts_of(run, phase))
 
 
 def over_budget(run: RunView) -> str | None:
@@ -77,17 +123,35 @@ def over_budget(run: RunView) -> str | None:
         return f"{usage['cost_usd']:.6f} USD spent, the limit is {limits['usd']:g} USD"
     if limits["tokens"] is not None and tokens >= limits["tokens"]:
         return f"{tokens} tokens used, the limit is {limits['tokens']} tokens"
-    if limits["seconds"] is not None and (seconds := busy_seconds(run)) >= limits["seconds"]:
+    if (
+        limits["seconds"] is not None
+        and (seconds := busy_seconds(run.get("attempts", []))) >= limits["seconds"]
+    ):
         return f"{seconds:.1f} s used, the limit is {limits['seconds']:g} s"
     return None
 
 
-def busy_seconds(run: RunView) -> float:
-    """Return the time in which at least one attempt was under way; a pause of the run does not count."""
+def stopped_by_budget(run: RunView) -> str | None:
+    """Return why the run may spend no more: a limit is reached, or too near for any model of a phase."""
+    return over_budget(run) or next(
+        (why for p in run["plan"]["phases"] if (why := _unaffordable(run, p))), None
+    )
+
+
+def _unaffordable(run: RunView, plan: PhasePlan) -> str | None:
+    made = attempts_of(run, plan["phase"])
+    if answered(made) or next_turn(run, plan["phase"]):
+        return None
+    dear = [a["fault"]["message"] for a in made if a["fault"] and a["fault"]["kind"] == "over_budget"]
+    return dear[-1] if dear else None
+
+
+def busy_seconds(attempts: Iterable[Attempt]) -> float:
+    """Return the time in which at least one attempt was under way, or waited; a pause of the run does not count."""
     total, end = 0.0, float("-inf")
-    for attempt in sorted(run.get("attempts", []), key=lambda a: a["started_at"]):
-        stop = attempt["started_at"] + attempt["seconds"]
-        total += max(0.0, stop - max(end, attempt["started_at"]))
+    spans = [(a["started_at"] - a.get("waited", 0.0), a["started_at"] + a["seconds"]) for a in attempts]
+    for start, stop in sorted(spans):
+        total += max(0.0, stop - max(end, start))
         end = max(end, stop)
     return total
 
@@ -108,8 +172,9 @@ def accepted(run: RunView) -> bool:
 def outcome(run: RunView, phase: str) -> Step:
     """Return the step after an attempt in `phase` (or after passing it by).
 
-    `next`: answered, given up though not critical, or not part of the run. `fallback`: the next candidate's
-    turn. `failed`: critical, and no candidate left. `budget`: a limit is reached before the run's end.
+    `next`: answered, given up though not critical, or not part of the run. `retry`: the same model's turn again.
+    `fallback`: the next model's turn. `failed`: critical, and no candidate left. `budget`: a limit is reached before
+    the run's end, or too near for any of the phase's models.
     """
     plan = phase_plan(run, phase)
     if plan is None:
@@ -118,8 +183,10 @@ def outcome(run: RunView, phase: str) -> Step:
         return "budget"
     if answer_of(run, phase) or passed_by(run, phase):
         return "next"
-    if next_candidate(run, phase):
-        return "fallback"
+    if turn := next_turn(run, phase):
+        return "retry" if turn.again else "fallback"
+    if _unaffordable(run, plan):
+        return "budget"
     return "failed" if plan["critical"] else "next"
 
 
@@ -135,19 +202,23 @@ def status(run: RunView) -> Status:
     if any(p["primary_model"] is None and p["critical"] for p in plan["phases"]):
         return "no_model"
     critical = [p["phase"] for p in plan["phases"] if p["critical"]]
-    if any(not answer_of(run, phase) and next_candidate(run, phase) is None for phase in critical):
-        return "failed"
+    if any(_given_up(run, phase) for phase in critical):
+        return "budget" if stopped_by_budget(run) else "failed"
     unfinished = [p["phase"] for p in plan["phases"] if not _finished(run, p["phase"])]
     if not unfinished:
         return "succeeded"
-    return "budget" if over_budget(run) else "running"
+    return "budget" if stopped_by_budget(run) else "running"
+
+
+def _given_up(run: RunView, phase: str) -> bool:
+    return not answer_of(run, phase) and next_turn(run, phase) is None
 
 
 def _finished(run: RunView, phase: str) -> bool:
     plan = phase_plan(run, phase)
-    if plan is None or answer_of(run, phase):
+    if plan is None or answer_of(run, phase) or passed_by(run, phase):
         return True
-    return next_candidate(run, phase) is None or passed_by(run, phase)
+    return next_turn(run, phase) is None and not _unaffordable(run, plan)
 
 
 def passed_by(run: RunView, phase: str) -> bool:
@@ -170,7 +241,7 @@ def skip_reason(run: RunView, phase: str) -> str | None:
     plan = phase_plan(run, phase)
     if plan and plan["primary_model"] is None:
         return "skipped: no usable model"
-    return "not reached" if next_candidate(run, phase) else f"skipped: {_dropped(run)}"
+    return "not reached" if next_turn(run, phase) else f"skipped: {_dropped(run)}"
 
 
 def failure(run: RunView) -> str:

@@ -49,8 +49,9 @@ class Wishes:
         strategy: a strategy type, or `auto`.
         model: one model for every phase, by name; nothing else is used.
         providers: providers that may be used; empty: all.
-        attempts: attempts in one phase at most (first choice and fallbacks).
+        attempts: models tried in one phase at most (first choice and fallbacks).
         usd, tokens, seconds: where the run stops.
+        phase_seconds: how long a phase may take, with all of its attempts.
         parallel: phases side by side at most.
         strict: refuse an agent without a profile.
         layout: the groups of the compiled graph that will run it, where that is given already.
@@ -63,6 +64,7 @@ class Wishes:
     usd: float | None = None
     tokens: int | None = None
     seconds: float | None = None
+    phase_seconds: float = 300.0
     parallel: int = 2
     strict: bool = False
     layout: Layout | None = None
@@ -95,7 +97,13 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
         phases=plans,
         predicted=total([plan["predicted"] for plan in plans], layout, phases),
         warnings=[*warnings, *more],
-        limits=Limits(usd=wishes.usd, tokens=wishes.tokens, seconds=wishes.seconds, attempts=wishes.attempts),
+        limits=Limits(
+            usd=wishes.usd,
+            tokens=wishes.tokens,
+            seconds=wishes.seconds,
+            attempts=wishes.attempts,
+            phase_seconds=wishes.phase_seconds,
+        ),
     )
 
 
@@ -195,6 +203,7 @@ def _look_around(
         rejected=tuple(rejected),
         preferred=preferred,
         notes=notes,
+        cooling={model.key: why for model in usable if (why := world.cooling(model))},
         task_tokens=count_tokens(request.description) + count_tokens(parameters),
         attempts=wishes.attempts,
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import ceil, exp2
 
 from .layout import Layout
-from .records import AgentTaskProfile, ModelProfile, PhaseProfile, Prediction
+from .records import AgentTaskProfile, ModelProfile, PhaseProfile, Prediction, ProviderProfile
 
 TYPICAL_SHARE = 0.3
 """Part of the allowed output that an answer typically uses: 4 phases of the embedded coding run (facts of
@@ -43,6 +43,27 @@ def tokens_per_second(model: ModelProfile) -> float:
 def answer_tokens(phase: PhaseProfile, model: ModelProfile) -> int:
     """Return the bound of one answer: the phase's, at most what the model writes and half of its window."""
     return min(phase.max_output_tokens, model.max_output_tokens, model.context_tokens // 2)
+
+
+THINKING_TOKENS = 8_192
+"""Room that a model which reasons gets on top of its visible answer: thoughts count as output, and without room for
+them the visible answer is cut off."""
+
+
+def output_bound(phase: PhaseProfile, model: ModelProfile) -> int:
+    """Return the most tokens that one answer can be billed with: the visible ones, and a reasoning model's thoughts."""
+    visible = answer_tokens(phase, model)
+    return min(visible + THINKING_TOKENS, model.max_output_tokens) if model.reasons else visible
+
+
+def first_token_seconds(model: ModelProfile, provider: ProviderProfile) -> float:
+    """Return the seconds until an answer of the model must have begun."""
+    return model.first_token_s or provider.first_token_s
+
+
+def least_tokens(phase: PhaseProfile, model: ModelProfile) -> int:
+    """Return the smallest bound with which an answer still makes sense: a typical one must fit."""
+    return round(TYPICAL_SHARE * output_bound(phase, model))
 
 
 def input_tokens(

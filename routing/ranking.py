@@ -45,7 +45,7 @@ Memo = dict[tuple[object, ...], Scored]
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What there is today: the catalogue, and why a model may not be called (None: it may).
+    """What there is today: the catalogue, why a model may not be called (None: it may), and why it had better not be.
 
     A `memo` may be shared by worlds with the same catalogue and scorers.
     """
@@ -53,6 +53,7 @@ class World:
     catalogue: Catalogue
     unavailable: Callable[[ModelProfile], str | None]
     today: date
+    cooling: Callable[[ModelProfile], str | None] = lambda model: None
     scorers: tuple[WeightedScorer, ...] = SCORERS
     memo: Memo = field(default_factory=dict, repr=False, compare=False)
 
@@ -66,6 +67,7 @@ class Choice:
         rejected: those that may not, each with the reason.
         preferred: keys of models to the rank of the agent's preference (0 = first).
         notes: keys of models to why they stand in for another.
+        cooling: keys of usable models that had better be left alone to why: they come after all others.
         task_tokens: tokens of the task and its parameters.
         attempts: candidates that a phase has at most.
     """
@@ -77,6 +79,7 @@ class Choice:
     rejected: tuple[Rejected, ...]
     preferred: Mapping[str, int]
     notes: Mapping[str, str]
+    cooling: Mapping[str, str]
     task_tokens: int
     attempts: int
 
@@ -106,8 +109,11 @@ def plan_together(choice: Choice, world: World) -> list[PhasePlan]:
     for ranking in rankings:
         for place in ranking.ranked:
             scores.setdefault(place.model.key, []).append(place.score)
-    # A model that may not stand in every phase comes after those that may.
-    order = {key: (-len(given), -sum(given) / len(given), key) for key, given in scores.items()}
+    # A model that may not stand in every phase comes after those that may; one that is cooling down after both.
+    order = {
+        key: (key in choice.cooling, -len(given), -sum(given) / len(given), key)
+        for key, given in scores.items()
+    }
     plans = []
     for ranking in rankings:
         ranked = tuple(sorted(ranking.ranked, key=lambda place: order[place.model.key]))
@@ -119,6 +125,8 @@ def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
     scored = _scored(phase, choice, world)
     shown = with_safety(choice.shown(phase))
     usable = [place for place in scored.order if place.model.key in choice.usable]
+    if choice.cooling:
+        usable.sort(key=lambda place: place.model.key in choice.cooling)
     return Ranking(
         scored=scored,
         ranked=tuple([place for place in usable if place.room >= shown]),
@@ -174,6 +182,8 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
     phase, ranked = ranking.scored.case.phase, ranking.ranked
     kept = [_candidate(place.model, ranking.scored, choice, world) for place in ranked[: choice.attempts]]
     first = kept[0] if kept else None
+    if first:
+        first["reason"] = "; ".join([first["reason"], *_passed_over(ranked, choice)])
     return PhasePlan(
         phase=phase.name,
         critical=phase.critical,
@@ -187,24 +197,39 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
     )
 
 
+def _passed_over(ranked: tuple[Place, ...], choice: Choice) -> list[str]:
+    """Say which models would come first if they were not cooling down."""
+    first = ranked[0]
+    if first.model.key in choice.cooling:
+        return []
+    better = [place.model.key for place in ranked if place.score >= first.score and place is not first]
+    return [f"in place of {key}, which is {choice.cooling[key]}" for key in better if key in choice.cooling]
+
+
 def _outranked(ranking: Ranking, choice: Choice) -> list[Rejected]:
     """Return the models for which the attempts do not suffice. The words are kept: most runs have the same ones."""
     late = ranking.ranked[choice.attempts :]
     key = (str(choice.attempts), *[place.model.key for place in late])
     kept = ranking.scored.outranked
     if key not in kept:
-        allowed = f"{choice.attempts} attempts are allowed"
+        allowed = f"{choice.attempts} models are tried at most"
         kept[key] = [
             _rejected(place.model, f"ranked no. {n} with {place.score:.2f}; {allowed}")
             for n, place in enumerate(late, choice.attempts + 1)
         ]
-    return [rejected.copy() for rejected in kept[key]]
+    return [
+        _rejected(place.model, choice.cooling[place.model.key])
+        if place.model.key in choice.cooling
+        else rejected.copy()
+        for place, rejected in zip(late, kept[key], strict=True)
+    ]
 
 
 def _candidate(model: ModelProfile, scored: Scored, choice: Choice, world: World) -> Candidate:
     if model.key not in scored.candidates:
         scored.candidates[model.key] = present(model, scored.case, world.scorers)
-    said, note = scored.candidates[model.key], choice.notes.get(model.key)
-    reason = "; ".join([text for text in (said["reason"], note) if text])
+    said = scored.candidates[model.key]
+    notes = (choice.notes.get(model.key), choice.cooling.get(model.key))
+    reason = "; ".join([said["reason"], *[note for note in notes if note]])
     # A copy, and the note apart: neither what a caller does to a plan nor this run's wishes may be remembered.
     return Candidate({**said, "parts": dict(said["parts"]), "reason": reason})

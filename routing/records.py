@@ -23,6 +23,8 @@ Status = Literal["active", "deprecated", "retired"]
 Origin = Literal["specification", "ours", "measured", "user"]
 Decision = Literal["accept", "revise"]
 Then = Literal["next", "drop_provider", "stop"]
+Again = Literal["same", "compact", "repair"]
+"""How a model is tried again: with the same request, a shorter one, or its own answer to be mended."""
 StructuredOutput = Literal["json_schema", "function_calling", "none"]
 
 
@@ -62,6 +64,10 @@ class ProviderProfile:
         package: what `pip install` needs for it.
         variables: environment variables that must all be set; empty for providers without a key.
         retired_on: the day the provider's API ended, if it did.
+        first_token_s: seconds until an answer must have begun; a model's own takes its place.
+        silence_s: seconds between two pieces of an answer after which it counts as stalled.
+        requests_per_minute, tokens_per_minute, concurrency: what all runs of a process may ask of the provider
+            together; None: no limit of ours.
     """
 
     name: str
@@ -71,6 +77,11 @@ class ProviderProfile:
     variables: tuple[str, ...] = ()
     base_url: str | None = None
     retired_on: date | None = None
+    first_token_s: float = 12.0
+    silence_s: float = 20.0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
     source: str = ""
 
 
@@ -90,6 +101,9 @@ class ModelProfile:
         spec_name: the name that the specification gives it.
         aliases: shorter names by which it may be asked for as well.
         never_for: phases in which the model must not stand, whatever its score.
+        reasons: the model may think before it answers: its thoughts are billed as output, and count against the
+            bound of an answer.
+        first_token_s: seconds until its answer must have begun, where the provider's do not fit.
         source: where status, price and window were read.
     """
 
@@ -108,6 +122,8 @@ class ModelProfile:
     aliases: tuple[str, ...] = ()
     structured_output: StructuredOutput = "json_schema"
     never_for: tuple[str, ...] = ()
+    reasons: bool = False
+    first_token_s: float | None = None
     origin: Origin = "ours"
     source: str = ""
 
@@ -246,12 +262,13 @@ class PhasePlan(TypedDict):
 
 
 class Limits(TypedDict):
-    """Where a run stops: USD, tokens, seconds (None: no limit), and attempts in one phase."""
+    """Where a run stops: USD, tokens, seconds (None: no limit), models tried and seconds in one phase."""
 
     usd: float | None
     tokens: int | None
     seconds: float | None
     attempts: int
+    phase_seconds: float
 
 
 class Strategy(TypedDict):
@@ -275,7 +292,8 @@ class Strategy(TypedDict):
 class Usage(TypedDict):
     """Tokens and money of one or more attempts.
 
-    `unpriced` counts the attempts whose cost is not known; with any, `cost_usd` is a lower bound.
+    `unpriced` counts the attempts whose cost is not known; with any, `cost_usd` is a lower bound. `estimated`
+    counts those that broke off before the provider reported: their tokens are counted by us.
     """
 
     input_tokens: int
@@ -284,18 +302,40 @@ class Usage(TypedDict):
     reasoning_tokens: int
     cost_usd: float
     unpriced: int
+    estimated: int
+
+
+class Retry(TypedDict):
+    """That a model is tried again: how, and after how many seconds."""
+
+    again: Again
+    wait: float
 
 
 class Fault(TypedDict):
-    """Why an attempt failed: a kind of the closed set in data/faults.toml, a message, and what follows."""
+    """Why an attempt failed: a kind of the closed set in data/faults.toml, a message, and what follows.
+
+    `then` is what follows once the model is not tried again, as `retry` says.
+    """
 
     kind: str
     message: str
     then: Then
+    retry: NotRequired[Retry]
 
 
 class Attempt(TypedDict):
-    """One call of one model in one phase, answered or not. `started_at` is epoch seconds."""
+    """One call of one model in one phase, answered or not.
+
+    Args:
+        started_at: epoch seconds, when the call was made.
+        seconds: how long the call took.
+        waited: seconds between the turn and the call: for a retry's delay, or a rate limit.
+        again: how it tries the model of the attempt before it again.
+        avoided: models that rank higher and were passed over, because they are cooling down.
+        partial: what a failed attempt had said before it failed.
+        note: what became of the answer.
+    """
 
     id: str
     phase: str
@@ -309,6 +349,10 @@ class Attempt(TypedDict):
     seconds: float
     first_token_seconds: float | None
     usage: Usage
+    waited: NotRequired[float]
+    again: NotRequired[Again]
+    avoided: NotRequired[list[Rejected]]
+    partial: NotRequired[str]
     note: NotRequired[str]
 
 

@@ -23,6 +23,8 @@ Score = Annotated[float, Field(ge=0, le=10)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Tokens = Annotated[int, Field(ge=1)]
 Usd = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class _Entry(BaseModel):
@@ -42,6 +44,11 @@ class _Provider(_Entry):
     variables: list[Name] = []
     base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     retired_on: date | None = None
+    first_token_s: Seconds = 12.0
+    silence_s: Seconds = 20.0
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrency: Count | None = None
     source: str = ""
 
 
@@ -58,6 +65,8 @@ class _Model(_Entry):
     usd_per_mtok: _Price | None = None
     structured_output: StructuredOutput = "json_schema"
     never_for: list[Name] = []
+    reasons: bool = False
+    first_token_s: Seconds | None = None
     status: Status = "active"
     retires_on: date | None = None
     successor: Name | None = None

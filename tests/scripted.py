@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -15,7 +15,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from ymera.nodes.matching import AgentModelMatcher
-from ymera.nodes.services import Services
+from ymera.nodes.services import Services, services_over
 from ymera.nodes.settings import Settings
 from ymera.routing.catalogue import Catalogue, builtin_catalogue
 from ymera.routing.records import ModelProfile
@@ -33,6 +33,7 @@ class Line:
     seconds: float = 0.0
     finish: str | None = "stop"
     breaks_after: int | None = None
+    stands_still_after: int | None = None
 
 
 @dataclass(kw_only=True)
@@ -100,6 +101,8 @@ class ScriptedModel(BaseChatModel):
         for i, piece in enumerate(pieces):
             if line.breaks_after is not None and i == line.breaks_after:
                 raise line.error or ConnectionError("the stream broke")
+            if i == line.stands_still_after:
+                await asyncio.sleep(30)
             text = piece if i == 0 else f" {piece}"
             yield ChatGenerationChunk(message=AIMessageChunk(content=text))
         usage = UsageMetadata(input_tokens=10, output_tokens=len(pieces), total_tokens=10 + len(pieces))
@@ -132,6 +135,10 @@ class OpenMatcher(AgentModelMatcher):
         return None
 
 
+async def no_time(seconds: float) -> None:
+    """Wait for nothing: a retry's delay is in the state, and need not be slept out."""
+
+
 def scripted_services(
     script: Script, settings: Settings, models: Mapping[str, ModelProfile] | None = None
 ) -> Services:
@@ -140,4 +147,4 @@ def scripted_services(
     matcher = OpenMatcher(settings, catalogue)
     if models is not None:
         matcher.models = dict(models)
-    return Services(settings=settings, matcher=matcher, models=ScriptedModels(script))
+    return replace(services_over(ScriptedModels(script), matcher), pause=no_time)

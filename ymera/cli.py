@@ -15,18 +15,22 @@ from .exits import FAILED, NO_MODEL, SUCCESS, Commands
 from .inputs import check_output, check_providers, read_names, read_parameters, read_task, settings_with
 from .options import (
     Agent,
+    AroundRefusals,
     AsJson,
     Attempts,
     BudgetSeconds,
     BudgetTokens,
     BudgetUsd,
     CatalogueFile,
+    Hedge,
     Model,
     NoCache,
     Output,
     Param,
     Params,
     Phases,
+    Probe,
+    ProbeTimeout,
     Provider,
     Quiet,
     Strategy,
@@ -101,6 +105,8 @@ def run(
     budget_seconds: BudgetSeconds = None,
     attempts: Attempts = DEFAULT_ATTEMPTS,
     timeout: Timeout = None,
+    hedge: Hedge = False,
+    around_refusals: AroundRefusals = False,
     temperature: Temperature = 0.0,
     strict: Strict = None,
     no_cache: NoCache = False,
@@ -131,6 +137,8 @@ def run(
         budget_usd=budget_usd,
         budget_tokens=budget_tokens,
         budget_seconds=budget_seconds,
+        hedge=hedge,
+        route_around_refusals=around_refusals,
         temperature=temperature,
         strict=strict,
     )
@@ -143,13 +151,13 @@ def run(
         thread_id=thread,
         use_cache=not no_cache,
     )
-    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, timeout, temperature))
+    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, temperature))
     raise typer.Exit(carry_out(executor, events, show, thread_id=thread, begun=False))
 
 
-def _again(catalogue: CatalogueFile, timeout: float | None, temperature: float) -> tuple[str, ...]:
+def _again(catalogue: CatalogueFile, temperature: float) -> tuple[str, ...]:
     """Return the options that a run needs again when it is resumed."""
-    given = {"--catalogue": catalogue, "--timeout": timeout, "--temperature": temperature or None}
+    given = {"--catalogue": catalogue, "--temperature": temperature or None}
     return tuple(word for name, value in given.items() if value is not None for word in (name, str(value)))
 
 
@@ -158,7 +166,6 @@ def resume(
     thread: Annotated[
         str, typer.Argument(metavar="THREAD", help="The thread that the interrupted run named.")
     ],
-    timeout: Timeout = None,
     temperature: Temperature = 0.0,
     catalogue: CatalogueFile = None,
     output: Output = None,
@@ -175,10 +182,10 @@ def resume(
     from .nodes.state import RunContext
     from .running import Show, carry_out
 
-    context = RunContext(phase_timeout=timeout, temperature=temperature)
+    context = RunContext(temperature=temperature)
     executor = MultiModelExecutor(settings)
     events = executor.stream_resumed(thread, context)
-    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, timeout, temperature))
+    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, temperature))
     raise typer.Exit(carry_out(executor, events, show, thread_id=thread, begun=True))
 
 
@@ -298,12 +305,17 @@ def graph(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(probe: Probe = False, probe_timeout: ProbeTimeout = 20.0, as_json: AsJson = False) -> None:
     """Check keys, settings, models and files."""
     show_logs(0)
     from .doctor import examine
 
-    findings = examine()
+    examination = examine()
+    findings = examination.findings
+    if probe and examination.matcher:
+        from .probe import probe_providers
+
+        findings = findings + probe_providers(examination.matcher, probe_timeout)
     if as_json:
         print_json(
             {"ok": all(f.ok is not False for f in findings), "findings": [asdict(f) for f in findings]}

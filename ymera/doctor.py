@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .nodes.matching import AgentModelMatcher
 from .nodes.settings import SettingsError, load_settings
 from .nodes.weights import HeldWeights, listing, pull
-from .routing.errors import CatalogueError, WeightsError
+from .routing.errors import CatalogueError, InputError, WeightsError
 
 if TYPE_CHECKING:
     from .nodes.settings import Settings
@@ -50,27 +50,55 @@ class Finding:
     mend: str = ""
 
 
-def examine() -> list[Finding]:
-    """Look at everything; what cannot be looked at without settings is left out where they are wrong."""
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """What was found, and the matcher with which more can be found out; None where settings are wrong."""
+
+    findings: list[Finding]
+    matcher: AgentModelMatcher | None = None
+
+
+def examine() -> Examination:
+    """Look at everything; what cannot be looked at without settings is left out where they are wrong.
+
+    No provider is asked for anything; a server of the user's own is asked for the names of its models.
+    """
     findings = [_finding("python", "version", True, platform.python_version()), *_packages()]
     try:
         settings = load_settings()
     except SettingsError as error:
-        return findings + [_setting(line) for line in str(error).splitlines()]
+        return Examination(findings=findings + [_setting(line) for line in str(error).splitlines()])
     findings.append(_finding("settings", "values", True, "all valid"))
     try:
-        matcher = AgentModelMatcher(settings)
+        matcher, faults = _matcher(settings)
     except CatalogueError as error:
-        return findings + [_finding("settings", "catalogue", False, fault, "") for fault in error.faults]
-    return [
-        *findings,
+        faults = [_finding("settings", "catalogue", False, fault) for fault in error.faults]
+        return Examination(findings=findings + faults)
+    findings += [
         *_providers(matcher),
+        *faults,
         _usable(matcher),
         *_embedded(settings),
         _memory(),
         _checkpoints(settings),
         _tracing(),
     ]
+    return Examination(findings=findings, matcher=matcher)
+
+
+def _matcher(settings: Settings) -> tuple[AgentModelMatcher, list[Finding]]:
+    """Return a matcher, without the user's own server where that does not answer, which is told.
+
+    Raises:
+        CatalogueError: the user's catalogue file is wrong.
+    """
+    try:
+        return AgentModelMatcher(settings), []
+    except CatalogueError:
+        raise
+    except InputError as error:
+        without = settings.model_copy(update={"ymera_local_base_url": None})
+        return AgentModelMatcher(without), [_finding("providers", "own server", False, str(error))]
 
 
 def _finding(area: str, name: str, ok: bool | None, detail: str, mend: str = "") -> Finding:

@@ -7,7 +7,7 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from .results import MultiModelResult
-from .routing.records import Attempt, Strategy
+from .routing.records import Again, Attempt, Strategy
 
 
 class ProgressEvent(TypedDict, total=False):
@@ -15,12 +15,16 @@ class ProgressEvent(TypedDict, total=False):
 
     `started` carries `thread_id`; `planned` carries `strategy`;
     `download` carries the embedded model's `model`, `done_bytes` and `total_bytes`;
-    `attempt_started` carries `phase`, `attempt_id`, `model`, `provider`, `reason`, `fallback` (0: first choice);
+    `waiting` carries what `attempt_started` does, `seconds` (None: not known) and `why` (a rate limit, a retry);
+    `attempt_started` carries `phase`, `attempt_id`, `model`, `provider`, `reason`, `fallback` (other models tried
+    before; 0: first choice), and `again` where it tries the same model again;
     `token` carries `phase`, `attempt_id` and `text` (drop what a failed attempt streamed);
     `attempt_ended` carries `attempt`; `finished` carries `result`.
     """
 
-    event: Literal["started", "planned", "download", "attempt_started", "token", "attempt_ended", "finished"]
+    event: Literal[
+        "started", "planned", "download", "waiting", "attempt_started", "token", "attempt_ended", "finished"
+    ]
     strategy: Strategy
     thread_id: str
     phase: str
@@ -29,6 +33,9 @@ class ProgressEvent(TypedDict, total=False):
     provider: str
     reason: str
     fallback: int
+    again: Again
+    seconds: float | None
+    why: str
     text: str
     attempt: Attempt
     done_bytes: int

@@ -35,6 +35,7 @@ from .nodes.state import RunContext, RunInput, State
 from .results import FORMAT, MultiModelResult, result_of
 from .routing.catalogue import Catalogue
 from .routing.errors import InputError, NoUsableModelError, ResumeError
+from .routing.flow import key_of, ranking
 from .routing.layout import Layout
 from .routing.matcher import TaskRequest
 from .routing.records import ModelProfile, Rejected, Strategy, is_json
@@ -304,7 +305,7 @@ class MultiModelExecutor:
     def _cache_key(self, run: _Run) -> str:
         """Return the key of a result: what was asked, how, and which models would answer."""
         agent = self.matcher.agent_profiles.get(run.plan["agent_name"])
-        choices = [(p["phase"], p["primary_model"], p["fallback_models"]) for p in run.plan["phases"]]
+        choices = [(p["phase"], [key_of(c) for c in ranking(p)]) for p in run.plan["phases"]]
         asked = [
             FORMAT,
             run.input,

@@ -67,14 +67,37 @@ BudgetSeconds: TypeAlias = Annotated[
     float | None, typer.Option(callback=_more_than_none, help="Seconds of work after which the run stops.")
 ]
 Attempts: TypeAlias = Annotated[
-    int, typer.Option(min=1, max=20, help="Attempts in one phase: the first choice and its fallbacks.")
+    int, typer.Option(min=1, max=20, help="Models tried in one phase: the first choice and its fallbacks.")
 ]
 Timeout: TypeAlias = Annotated[
     float | None,
     typer.Option(
         max=3600,
         callback=_more_than_none,
-        help="Seconds for one attempt; without it, PHASE_TIMEOUT.",
+        help="Seconds for a phase with all of its attempts; without it, PHASE_TIMEOUT.",
+    ),
+]
+Hedge: TypeAlias = Annotated[
+    bool, typer.Option("--hedge", help="Start a second model beside one that is slow to begin.")
+]
+AroundRefusals: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--around-refusals", help="Ask the next model where one refuses, instead of ending the phase."
+    ),
+]
+Probe: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--probe",
+        help="Send one small request to each provider that can be used, and measure how it answers. "
+        "These are real requests: they cost tokens, and so money.",
+    ),
+]
+ProbeTimeout: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        max=600, callback=_more_than_none, metavar="SECONDS", help="How long each provider may take."
     ),
 ]
 Temperature: TypeAlias = Annotated[float, typer.Option(min=0, max=2, help="Sampling temperature.")]

@@ -72,6 +72,10 @@ class PlainLines(Silent):
                     self._print(line)
             case "download":
                 self._download(event)
+            case "waiting":
+                self._print(f"{event['phase']}: {_waiting(event)}")
+            case "attempt_started" if event.get("again"):
+                self._print(f"{event['phase']}: {_name(event)} again")
             case "attempt_started" if event["fallback"]:
                 self._print(f"{event['phase']}: fallback no. {event['fallback']}: {_name(event)}")
             case "attempt_ended":
@@ -95,6 +99,12 @@ class PlainLines(Silent):
 
 def _name(event: ProgressEvent) -> str:
     return f"{event['provider']}:{event['model']}"
+
+
+def _waiting(event: ProgressEvent) -> str:
+    """Say for what a phase waits, and how long where that is known."""
+    seconds = event["seconds"]
+    return f"waiting {event['why']}" if seconds is None else f"waiting {seconds:.1f} s {event['why']}"
 
 
 def _plan_lines(plan: Strategy) -> list[str]:
@@ -169,6 +179,8 @@ class Board:
                 self.rows |= {p["phase"]: Row(phase=p["phase"]) for p in event["strategy"]["phases"]}
             case "download":
                 self.downloads[event["model"]] = (event["done_bytes"], event["total_bytes"])
+            case "waiting":
+                self._row(event["phase"]).notes.append(_waiting(event))
             case "attempt_started":
                 self._row(event["phase"]).start(event)
             case "token":

@@ -38,11 +38,18 @@ MARKDOWN = re.compile(r"^(#{1,6} |[-*+] |\d+\. |> )|\*\*\S", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What attempts cost: USD, how many of them have no known price, and whether all ran on this machine."""
+    """What attempts cost.
+
+    Args:
+        unpriced: how many of them have no known price.
+        at_home: all ran on this machine.
+        estimated: how many of them broke off, so that their tokens are counted by us.
+    """
 
     usd: float
     unpriced: int
     at_home: bool
+    estimated: int = 0
 
 
 def put(view: RenderableType) -> None:
@@ -70,14 +77,20 @@ def spent(attempts: Iterable[Attempt]) -> Spent:
     return Spent(
         usd=sum(attempt["usage"]["cost_usd"] for attempt in made),
         unpriced=sum(attempt["usage"]["unpriced"] for attempt in made),
+        estimated=sum(attempt["usage"]["estimated"] for attempt in made),
         at_home=bool(made) and all(attempt["provider"] in FREE_PROVIDERS for attempt in made),
     )
 
 
 def cost_text(cost: Spent) -> str:
-    """Return a cost in words: `$0.0012`, `free`, `≥ $0.0012` (a lower bound), `unknown` (no price at all)."""
+    """Return a cost in words.
+
+    `$0.0012`, `free`, `≥ $0.0012` (a lower bound), `~ $0.0012` (in part an estimate), `unknown` (no price at all).
+    """
     if cost.unpriced:
         return f"≥ {dollars(cost.usd)}" if cost.usd else "unknown"
+    if cost.estimated and cost.usd:
+        return f"~ {dollars(cost.usd)}"
     return "free" if cost.at_home and not cost.usd else dollars(cost.usd)
 
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from .routing.flow import answer_of, attempts_of, failure, over_budget, ranking, skip_reason, status
+from .routing.flow import (
+    answer_of,
+    attempts_of,
+    failure,
+    key_of,
+    ranking,
+    skip_reason,
+    status,
+    stopped_by_budget,
+)
 from .routing.records import Attempt, RunView, Strategy, Verdict
 
 if TYPE_CHECKING:
     from .nodes.state import State
 
 
-FORMAT = 1
+FORMAT = 2
 """Counted up when the fields of a result change: results stored in another form are then not taken."""
 
 
@@ -42,7 +53,7 @@ class MultiModelResult:
     Args:
         phase_results: the phases that were run, in the order of the plan; failed ones too.
         skipped_phases: phases passed by or not reached, each with the reason.
-        total_cost: a lower bound where `cost_known` is false.
+        total_cost: a lower bound where `cost_known` is false; in part counted by us where `cost_estimated` is true.
         stopped_by_budget: the sentence that says which limit ended the run, if one did.
         cached: the result was stored by an earlier run.
     """
@@ -62,6 +73,7 @@ class MultiModelResult:
     error: str | None = None
     skipped_phases: dict[str, str] = field(default_factory=dict)
     cost_known: bool = True
+    cost_estimated: bool = False
     stopped_by_budget: str | None = None
     plan: Strategy | None = None
     cached: bool = False
@@ -112,7 +124,8 @@ def result_of(state: State, *, thread_id: str, seconds: float) -> MultiModelResu
             n: reason for n in names if not attempts_of(run, n) and (reason := skip_reason(run, n))
         },
         cost_known=usage["unpriced"] == 0,
-        stopped_by_budget=over_budget(run) if how == "budget" else None,
+        cost_estimated=usage["estimated"] > 0,
+        stopped_by_budget=stopped_by_budget(run) if how == "budget" else None,
         plan=run["plan"],
     )
 
@@ -142,12 +155,21 @@ def _phase(run: RunView, state: State, name: str) -> PhaseResult:
 
 def _reason(attempts: list[Attempt], chosen: str, note: str) -> str:
     """Return why this model answered: what failed before it, what speaks for it, what became of the answer."""
-    failed = [
-        f"fallback no. {i}: {a['model']} failed ({a['fault']['kind']})"
-        for i, a in enumerate(attempts, 1)
-        if a["fault"]
-    ]
-    return "; ".join(part for part in (*failed, chosen, note) if part)
+    return "; ".join(part for part in (*_steps(attempts), chosen, note) if part)
+
+
+def _steps(attempts: list[Attempt]) -> Iterator[str]:
+    """Yield what led from each attempt to the next one."""
+    tried: list[str] = []
+    for made, following in zip_longest(attempts, attempts[1:]):
+        tried += [key_of(made)] if key_of(made) not in tried else []
+        for other in made.get("avoided", []):
+            yield f"passed over {other['model']}: {other['reason']}"
+        if made["fault"] is None:
+            continue
+        why = f"{made['model']} failed ({made['fault']['kind']})"
+        same = following is not None and following.get("again") and key_of(following) == key_of(made)
+        yield f"tried again: {why}" if same else f"fallback no. {len(tried)}: {why}"
 
 
 def _name(attempt: Attempt) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.scripted import REVISE
-from tests.servers.dialects import Answer
-from tests.servers.faulty import Fault, FaultyServer
+from tests.servers.faulty import Answer, Fault, FaultyServer
 
 TASK = "Write the opening hours of a library"
 LONG = Answer(f"{REVISE} {'x' * 4_000}")  # long enough to be checked in a thread

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
-from tests.servers.dialects import Answer
-from tests.servers.faulty import Fault, FaultyServer
+from tests.servers.faulty import Answer, Fault, FaultyServer
 from tests.servers.langsmith import RecordingServer, TracedRun
 
 TASK = "Write the opening hours of a library"
@@ -132,7 +131,7 @@ def test_every_attempt_says_who_made_it_and_why(run: str, request: pytest.Fixtur
         assert said["provider"] == "openai"
         assert said["model"] in call.name
         assert said["reason"]
-        assert said["attempt_id"] == f"{said['phase']}-{said['fallback'] + 1}"
+        assert said["attempt_id"].startswith(f"{said['phase']}-")
         node = attempts(server)[said["attempt_id"]]
         assert node.id == call.fields["parent_run_id"]
         assert {key: node.metadata[key] for key in ("model", "provider", "reason", "fallback")} == {
@@ -142,7 +141,7 @@ def test_every_attempt_says_who_made_it_and_why(run: str, request: pytest.Fixtur
 
 def test_an_attempt_that_answered_has_its_tokens_and_its_cost(sequence: RecordingServer) -> None:
     said = attempts(sequence)["planning-2"].metadata
-    assert (said["ok"], said["fault"], said["fallback"]) == (True, None, 1)
+    assert (said["ok"], said["fault"], said["fallback"], said["again"]) == (True, None, 0, "same")
     assert (said["input_tokens"], said["output_tokens"]) == (Answer().input_tokens, Answer().output_tokens)
     assert 0 < said["cost_usd"] < 0.01
 

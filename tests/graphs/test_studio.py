@@ -26,8 +26,7 @@ from langgraph_sdk.schema import StreamPart
 
 from docs.blocks import blocks_of
 from tests.scripted import ACCEPT, REVISE
-from tests.servers.dialects import Answer
-from tests.servers.faulty import Fault, FaultyServer, Reply
+from tests.servers.faulty import Answer, Fault, FaultyServer, Reply
 from ymera.routing.catalogue import builtin_catalogue
 
 pytestmark = [pytest.mark.studio, pytest.mark.asyncio(loop_scope="module")]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from tests.scripted import REVISE, Line, Script, scripted_services
+from tests.scripted import ACCEPT, REVISE, Line, Script, scripted_services
 from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext
@@ -57,16 +58,16 @@ def test_the_drawing_of_an_agent_shows_its_phases_and_what_may_follow_each(setti
             "abort --> __end__",
             "generation -budget-> __end__",
             "generation -failed-> abort",
-            "generation -fallback-> generation",
             "generation -next-> validation",
+            "generation -retry or fallback-> generation",
             "match -next-> planning",
             "match -no model-> abort",
             "planning -budget-> __end__",
             "planning -failed-> abort",
-            "planning -fallback-> planning",
             "planning -next-> generation",
+            "planning -retry or fallback-> planning",
             "validation -done or skip or budget-> __end__",
-            "validation -fallback-> validation",
+            "validation -retry or fallback-> validation",
         ]
     )
 
@@ -84,11 +85,11 @@ def test_the_drawing_of_parallel_phases_joins_them_in_one_node_that_decides(sett
             "match -next research-> research",
             "match -no model-> abort",
             "refinement -done or skip or budget-> __end__",
-            "refinement -fallback-> refinement",
+            "refinement -retry or fallback-> refinement",
             "research --> join_0",
             "review -accepted or budget-> __end__",
-            "review -fallback-> review",
             "review -next or skip-> refinement",
+            "review -retry or fallback-> review",
         ]
     )
 
@@ -108,9 +109,56 @@ async def test_a_failing_model_falls_back_to_the_next_and_the_attempt_keeps_its_
     script = Script()
     script.lines["codestral-latest"] = deque([Line(error=DOWN)])
     state = await run(script, settings)
-    assert tried(state, "generation") == [("codestral-latest", False), (models(state, "generation")[1], True)]
-    failed = next(a for a in state["attempts"] if not a["ok"])
-    assert failed["fault"]["kind"] == "unreachable"
+    assert tried(state, "generation") == [
+        ("codestral-latest", False),
+        ("codestral-latest", False),
+        (models(state, "generation")[1], True),
+    ]
+    first, again = [a for a in state["attempts"] if not a["ok"]]
+    assert (first["fault"]["kind"], first["fault"]["retry"]["again"]) == ("unreachable", "same")
+    assert (again["again"], "retry" in again["fault"]) == ("same", False)
+
+
+async def test_a_model_that_fails_once_answers_the_second_time(settings: Settings) -> None:
+    script = Script()
+    script.lines["codestral-latest"] = deque([Line(error=DOWN), Line(text="an answer")])
+    state = await run(script, settings)
+    assert tried(state, "generation") == [("codestral-latest", False), ("codestral-latest", True)]
+
+
+async def test_a_prompt_that_is_too_long_is_sent_again_with_half_of_what_was_read(settings: Settings) -> None:
+    script = Script()
+    plan = await run(Script(), settings)
+    [planner] = models(plan, "planning")[:1]
+    script.lines[planner] = deque([Line(text="a step " * 2_000)])
+    script.lines["codestral-latest"] = deque([Line(error=ContextOverflowError()), Line(text="an answer")])
+    state = await run(script, settings)
+    assert tried(state, "generation") == [("codestral-latest", False), ("codestral-latest", True)]
+    long, short = (len(str(asked)) for model, asked in script.calls if model == "codestral-latest")
+    assert 0.4 * long < short < 0.6 * long
+    assert [a.get("again") for a in state["attempts"] if a["phase"] == "generation"] == [None, "compact"]
+
+
+async def test_a_prompt_that_cannot_be_made_shorter_goes_to_the_next_model(settings: Settings) -> None:
+    script = Script()
+    first = models(await run(Script(), settings), "planning")
+    script.lines[first[0]] = deque([Line(error=ContextOverflowError())])
+    state = await run(script, settings)
+    assert tried(state, "planning") == [(first[0], False), (first[1], True)]
+
+
+async def test_a_verdict_that_cannot_be_read_is_mended_once_by_its_own_model(settings: Settings) -> None:
+    script = Script(judge=Line(text="It looks fine to me."))
+    reviewer = models(await run(Script(), settings), "review")[0]
+    script.lines[reviewer] = deque([Line(text="It looks fine to me."), Line(text=ACCEPT)])
+    state = await run(script, settings)
+    assert tried(state, "review") == [(reviewer, False), (reviewer, True)]
+    assert state["verdicts"]["review"]["decision"] == "accept"
+    asked = script.calls[-1][1]
+    assert [message.type for message in asked] == ["system", "human", "ai", "human"]
+    assert asked[2].content == "It looks fine to me."
+    first = next(a for a in state["attempts"] if a["phase"] == "review")
+    assert first["partial"] == "It looks fine to me."
 
 
 async def test_a_critical_phase_without_a_candidate_left_aborts_with_what_was_done_so_far(
@@ -185,7 +233,7 @@ async def test_a_failed_check_overrules_an_accepting_review(settings: Settings) 
         pytest.param(
             Line(text="half", finish=None), "cut_short", id="a stream that ends without a finish reason"
         ),
-        pytest.param(Line(text="half", finish="length"), "cut_short", id="an answer cut at the bound"),
+        pytest.param(Line(text="half", finish="length"), "length_reached", id="an answer cut at the bound"),
         pytest.param(Line(text="", finish="content_filter"), "refused", id="a filtered answer"),
         pytest.param(Line(text=""), "empty", id="an empty answer"),
         pytest.param(
@@ -206,11 +254,32 @@ async def test_an_attempt_that_takes_too_long_is_given_up_and_the_next_model_ans
 ) -> None:
     script = Script()
     script.lines["codestral-latest"] = deque([Line(text="late", seconds=30)])
-    state = await run(script, settings, context=RunContext(phase_timeout=0.2))
+    state = await run(script, settings, context=RunContext(first_token_timeout=0.2))
     first, second = [a for a in state["attempts"] if a["phase"] == "generation"]
     assert first["fault"]["kind"] == "timed_out"
-    assert "Phase execution timeout" in first["fault"]["message"]
+    assert "did not begin within 0.2 s" in first["fault"]["message"]
     assert second["ok"]
+
+
+async def test_an_answer_that_comes_to_a_standstill_is_given_up_with_what_it_had_said(
+    settings: Settings,
+) -> None:
+    script = Script()
+    script.lines["codestral-latest"] = deque([Line(text="one two three", stands_still_after=2)])
+    state = await run(script, settings, context=RunContext(silence_timeout=0.2))
+    first, second = [a for a in state["attempts"] if a["phase"] == "generation"]
+    assert (first["fault"]["kind"], first["partial"]) == ("stalled", "one two")
+    assert (first["usage"]["estimated"], first["usage"]["output_tokens"] > 0) == (1, True)
+    assert second["ok"]
+
+
+async def test_the_time_of_a_phase_counts_for_all_of_its_attempts_together(settings: Settings) -> None:
+    script = Script(otherwise=Line(text="late", seconds=30))
+    state = await run(script, settings, context=RunContext(phase_timeout=0.3))
+    made = [a for a in state["attempts"] if a["phase"] == "planning"]
+    assert len(made) == 1
+    assert "Phase execution timeout after 0.3 s" in made[0]["fault"]["message"]
+    assert "Phase execution timeout" in state["error"]
 
 
 async def test_phases_side_by_side_overlap_and_their_fallbacks_turn_independently(settings: Settings) -> None:
@@ -229,9 +298,31 @@ async def test_phases_side_by_side_overlap_and_their_fallbacks_turn_independentl
 
 
 async def test_a_budget_ends_the_run_with_what_was_done_so_far(settings: Settings) -> None:
-    state = await run(Script(), settings, context=RunContext(budget_tokens=1))
-    assert [a["phase"] for a in state["attempts"]] == ["planning"]
+    state = await run(Script(), settings, context=RunContext(model="codestral-latest", budget_tokens=1_000))
     assert state["phase_outputs"] == {"planning": "an answer"}
+    generation = [a for a in state["attempts"] if a["phase"] == "generation"]
+    assert {a["fault"]["kind"] for a in generation} == {"over_budget"}
+    assert not state["error"]
+
+
+async def test_a_budget_that_no_call_fits_lets_none_be_made(settings: Settings) -> None:
+    script = Script()
+    state = await run(script, settings, context=RunContext(budget_tokens=1))
+    assert script.calls == []
+    assert {a["fault"]["kind"] for a in state["attempts"]} == {"over_budget"}
+
+
+async def test_a_refusal_ends_the_phase_unless_the_run_may_go_round_it(settings: Settings) -> None:
+    def script() -> Script:
+        told = Script()
+        told.lines["codestral-latest"] = deque([Line(text="", finish="content_filter")])
+        return told
+
+    state = await run(script(), settings)
+    assert tried(state, "generation") == [("codestral-latest", False)]
+    assert "refused" in state["error"]
+    state = await run(script(), settings, context=RunContext(route_around_refusals=True))
+    assert [ok for _, ok in tried(state, "generation")] == [False, True]
 
 
 async def test_a_single_model_strategy_runs_the_same_graph_on_one_model(settings: Settings) -> None:

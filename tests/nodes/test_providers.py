@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from langchain_core.messages import AIMessageChunk
 
 from ymera.nodes.providers import ChatModels, is_loopback
 from ymera.nodes.settings import Settings, load_settings
+from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.errors import InputError
 from ymera.routing.records import ModelProfile
 
@@ -92,16 +94,30 @@ async def test_servers_that_are_like_openai_get_the_older_word_for_the_bound(
     assert "max_completion_tokens" not in faulty.requests[0].body
 
 
-@pytest.mark.parametrize(
-    ("tokens", "limit", "sent"),
-    [(500, 20_000, 500 + 8_192), (500, 4_000, 4_000), (30_000, 20_000, 20_000)],
-    ids=["room to think", "never beyond the model's limit", "not even without thinking"],
-)
-async def test_a_model_that_reasons_gets_room_for_its_thoughts(
-    tokens: int, limit: int, sent: int, models: ChatModels, faulty: FaultyServer
+async def test_no_more_is_asked_for_than_the_model_can_write(
+    models: ChatModels, faulty: FaultyServer
 ) -> None:
-    await ask(models, model("claude-sonnet-5-5", "anthropic", limit), tokens=tokens)
-    assert bound(faulty.requests[0].body) == sent
+    await ask(models, model("claude-sonnet-5-5", "anthropic", 4_000), tokens=30_000)
+    assert bound(faulty.requests[0].body) == 4_000
+
+
+def test_the_catalogue_knows_which_models_reason_as_langchain_does() -> None:
+    known = {
+        "anthropic": "langchain_anthropic",
+        "azure": "langchain_openai",
+        "google": "langchain_google_genai",
+        "groq": "langchain_groq",
+        "mistral": "langchain_mistralai",
+        "openai": "langchain_openai",
+    }
+    profiles = {name: import_module(f"{package}.data._profiles")._PROFILES for name, package in known.items()}
+    told = {
+        key: profiles[model.provider][model.model_id].get("reasoning_output", False)
+        for key, model in builtin_catalogue().models.items()
+        if model.model_id in profiles.get(model.provider, {})
+    }
+    assert len(told) > 20
+    assert {key: builtin_catalogue().models[key].reasons for key in told} == told
 
 
 @pytest.mark.parametrize(

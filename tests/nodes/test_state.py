@@ -34,6 +34,7 @@ USAGES = st.builds(
     reasoning_tokens=COUNTS,
     cost_usd=st.integers(0, 2**20).map(lambda n: n / 1024),  # sums of these are exact
     unpriced=COUNTS,
+    estimated=COUNTS,
 )
 
 
@@ -117,7 +118,7 @@ def test_a_run_that_sets_nothing_follows_the_settings_of_the_process() -> None:
     assert context.attempts == 4
     assert context.temperature == 0
     rest = context.model_dump(exclude={"attempts", "temperature"})
-    assert all(value in (None, []) for value in rest.values())
+    assert all(value in (None, [], False) for value in rest.values())
 
 
 @pytest.mark.parametrize(

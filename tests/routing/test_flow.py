@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ymera.nodes.state import NO_USAGE
 from ymera.routing import flow
+from ymera.routing.faults import TABLE, FaultKind
 from ymera.routing.records import (
     Attempt,
     Candidate,
@@ -19,14 +22,17 @@ from ymera.routing.records import (
     PhasePlan,
     Prediction,
     Reading,
+    Retry,
     RunView,
     Strategy,
     Then,
     Usage,
     Verdict,
 )
+from ymera.routing.retries import Situation, retry_after_fault
 
-NO_LIMITS = Limits(usd=None, tokens=None, seconds=None, attempts=4)
+NO_LIMITS = Limits(usd=None, tokens=None, seconds=None, attempts=4, phase_seconds=300)
+MOST_RETRIES = max(kind.retry.times for kind in TABLE.kinds.values() if kind.retry)
 PHASES = ("planning", "research", "generation", "review", "refinement", "validation")
 CRITICAL = {"planning", "generation"}
 
@@ -52,16 +58,25 @@ def planned(phase: str, *names: str) -> PhasePlan:
 
 
 def usage(tokens: int = 0, cost: float = 0.0) -> Usage:
-    return Usage(
-        input_tokens=tokens, output_tokens=0, cached_tokens=0, reasoning_tokens=0, cost_usd=cost, unpriced=0
-    )
+    return Usage({**NO_USAGE, "input_tokens": tokens, "cost_usd": cost})
 
 
 def attempt(
-    phase: str, number: int, name: str, then: Then | None = None, *, at: float = 0.0, seconds: float = 1.0
+    phase: str,
+    number: int,
+    name: str,
+    then: Then | None = None,
+    *,
+    at: float = 0.0,
+    seconds: float = 1.0,
+    retry: Retry | None = None,
+    kind: str = "server_error",
 ) -> Attempt:
     """An attempt that answered, or one that failed with what follows from it."""
     provider, _, model = name.partition(":")
+    fault = Fault(kind=kind, message="down", then=then) if then else None
+    if fault and retry:
+        fault["retry"] = retry
     return Attempt(
         id=f"{phase}-{number}",
         phase=phase,
@@ -70,7 +85,7 @@ def attempt(
         provider=provider,
         served_model=None,
         ok=then is None,
-        fault=Fault(kind="server_error", message="down", then=then) if then else None,
+        fault=fault,
         started_at=at,
         seconds=seconds,
         first_token_seconds=None,
@@ -136,7 +151,7 @@ REVIEW = planned("review", "a:1", "b:1")
         pytest.param(
             run(
                 GENERATION,
-                limits=Limits(usd=0.1, tokens=None, seconds=None, attempts=4),
+                limits=Limits({**NO_LIMITS, "usd": 0.1}),
                 usage=usage(cost=0.1),
             ),
             "generation",
@@ -146,7 +161,7 @@ REVIEW = planned("review", "a:1", "b:1")
         pytest.param(
             run(
                 GENERATION,
-                limits=Limits(usd=None, tokens=10, seconds=None, attempts=4),
+                limits=Limits({**NO_LIMITS, "tokens": 10}),
                 usage=usage(tokens=10),
             ),
             "generation",
@@ -161,14 +176,109 @@ def test_the_step_after_a_phase(view: RunView, phase: str, step: flow.Step) -> N
 
 def test_a_dropped_provider_is_passed_over_in_every_later_phase() -> None:
     view = run(GENERATION, REVIEW, attempts=[attempt("generation", 1, "a:1", "drop_provider")])
-    assert flow.next_candidate(view, "generation") == candidate("b:1")
-    assert flow.next_candidate(view, "review") == candidate("b:1")
+    assert flow.next_turn(view, "generation") == flow.Turn(candidate("b:1"))
+    assert flow.next_turn(view, "review") == flow.Turn(candidate("b:1"))
 
 
-def test_no_more_attempts_are_made_than_the_limit_says() -> None:
-    limits = Limits(usd=None, tokens=None, seconds=None, attempts=2)
+def test_no_more_models_are_tried_than_the_limit_says() -> None:
+    limits = Limits({**NO_LIMITS, "attempts": 2})
     made = [attempt("generation", 1, "a:1", "next"), attempt("generation", 2, "a:2", "next")]
-    assert flow.next_candidate(run(GENERATION, attempts=made, limits=limits), "generation") is None
+    assert flow.next_turn(run(GENERATION, attempts=made, limits=limits), "generation") is None
+
+
+AGAIN = Retry(again="same", wait=2.0)
+
+
+@pytest.mark.parametrize(
+    ("made", "turn", "step"),
+    [
+        pytest.param(
+            [attempt("generation", 1, "a:1", "next", at=100, retry=AGAIN)],
+            flow.Turn(candidate("a:1"), "same", 103.0),
+            "retry",
+            id="the same model, no sooner than its fault says",
+        ),
+        pytest.param(
+            [attempt("generation", 1, "a:1", "drop_provider", retry=AGAIN)],
+            flow.Turn(candidate("a:1"), "same", 3.0),
+            "retry",
+            id="a provider is ruled out only when its retries have failed too",
+        ),
+        pytest.param(
+            [
+                attempt("generation", 1, "a:1", "drop_provider", retry=AGAIN),
+                attempt("generation", 2, "a:1", "drop_provider"),
+            ],
+            flow.Turn(candidate("b:1")),
+            "fallback",
+            id="and then it is",
+        ),
+        pytest.param(
+            [
+                attempt("generation", 1, "a:1", "next", retry=AGAIN),
+                attempt("generation", 2, "a:1", "next"),
+            ],
+            flow.Turn(candidate("a:2")),
+            "fallback",
+            id="after the retries the next model",
+        ),
+        pytest.param(
+            [attempt("generation", 1, "a:1", "next", seconds=300.0)],
+            None,
+            "failed",
+            id="the phase's time is over",
+        ),
+    ],
+)
+def test_whose_turn_it_is_after_a_failure(
+    made: list[Attempt], turn: flow.Turn | None, step: flow.Step
+) -> None:
+    view = run(GENERATION, attempts=made)
+    assert flow.next_turn(view, "generation") == turn
+    assert flow.outcome(view, "generation") == step
+
+
+def test_who_is_avoided_comes_last_but_the_last_one_left_is_never_skipped() -> None:
+    names = []
+    made: list[Attempt] = []
+    while turn := flow.next_turn(run(GENERATION, attempts=made), "generation", {"a:1", "b:1"}):
+        names.append(flow.key_of(turn.candidate))
+        made.append(attempt("generation", len(made) + 1, names[-1], "next"))
+    assert names == ["a:2", "a:1", "b:1"]
+
+
+@pytest.mark.parametrize(
+    ("made", "step", "status"),
+    [
+        pytest.param([("a:1", "over_budget")], "fallback", "running", id="a cheaper one may fit"),
+        pytest.param(
+            [("a:1", "over_budget"), ("a:2", "over_budget"), ("b:1", "over_budget")],
+            "budget",
+            "budget",
+            id="none fits",
+        ),
+        pytest.param(
+            [("a:1", "over_budget"), ("a:2", "empty"), ("b:1", "empty")],
+            "budget",
+            "budget",
+            id="who could be paid has failed",
+        ),
+        pytest.param(
+            [("a:1", "empty"), ("a:2", "empty"), ("b:1", "empty")],
+            "failed",
+            "failed",
+            id="no matter of money",
+        ),
+    ],
+)
+def test_a_phase_that_cannot_be_paid_ends_the_run_by_its_budget(
+    made: list[tuple[str, str]], step: flow.Step, status: flow.Status
+) -> None:
+    attempts = [attempt("generation", n, name, "next", kind=kind) for n, (name, kind) in enumerate(made, 1)]
+    view = run(GENERATION, REVIEW, attempts=attempts)
+    assert flow.outcome(view, "generation") == step
+    assert flow.status(view) == status
+    assert (flow.stopped_by_budget(view) == "down") is (step == "budget")
 
 
 def test_phases_side_by_side_go_on_with_the_worst_of_their_steps() -> None:
@@ -187,7 +297,7 @@ def test_overlapping_attempts_and_pauses_do_not_count_twice_or_at_all() -> None:
         attempt("generation", 1, "a:1", at=1, seconds=2),
         attempt("review", 1, "a:1", at=100, seconds=3),
     ]
-    assert flow.busy_seconds(run(REVIEW, attempts=made)) == 7
+    assert flow.busy_seconds(made) == 7
 
 
 def test_refinement_is_passed_by_when_the_review_accepts_and_says_so() -> None:
@@ -219,6 +329,9 @@ def test_when_no_phase_has_an_answer_the_failure_says_so_with_every_cause() -> N
 
 NAMES = st.sampled_from(["a:1", "a:2", "b:1", "b:2", "c:1"])
 OUTCOMES = st.sampled_from([None, *get_args(Then)])
+KINDS = st.sampled_from(get_args(FaultKind))
+CHANCES = st.floats(0, 1)
+AVOIDED = st.sets(NAMES)
 
 
 @dataclass
@@ -251,21 +364,27 @@ class Simulation:
     def phase(self, phase: str) -> flow.Step:
         while True:
             view = self.view()
-            chosen = (
-                None
-                if flow.passed_by(view, phase) or flow.over_budget(view)
-                else flow.next_candidate(view, phase)
-            )
-            if chosen:
-                self.attempt(phase, chosen)
+            passed = flow.passed_by(view, phase) or flow.stopped_by_budget(view)
+            turn = None if passed else flow.next_turn(view, phase, self.data.draw(AVOIDED))
+            if turn:
+                self.attempt(phase, turn.candidate)
             step = flow.outcome(self.view(), phase)
-            if step != "fallback" or chosen is None:
+            if step not in ("retry", "fallback") or turn is None:
                 return step
 
     def attempt(self, phase: str, chosen: Candidate) -> None:
-        then = self.data.draw(OUTCOMES)
-        number = len(flow.attempts_of(self.view(), phase)) + 1
-        self.attempts.append(attempt(phase, number, f"{chosen['provider']}:{chosen['model']}", then))
+        then, view = self.data.draw(OUTCOMES), self.view()
+        made, name = flow.attempts_of(view, phase), flow.key_of(chosen)
+        kind = self.data.draw(KINDS)
+        situation = Situation(
+            tries=sum(flow.key_of(a) == name for a in made) + 1,
+            left=flow.seconds_left(view, phase) - 1.0,
+            others=any(flow.key_of(c) != name for c in flow.untried(view, phase)),
+            shrinkable=self.data.draw(st.booleans()),
+            chance=self.data.draw(CHANCES),
+        )
+        retry = retry_after_fault(kind, situation) if then else None
+        self.attempts.append(attempt(phase, len(made) + 1, name, then, retry=retry, kind=kind))
         self.spent += 10
         if then is None and phase in ("review", "validation"):
             decision = self.data.draw(st.sampled_from(get_args(Decision)))
@@ -280,21 +399,22 @@ def plans(draw: st.DrawFn) -> list[PhasePlan]:
 
 
 @given(st.data(), plans(), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 200)))
-def test_every_run_ends_and_tries_no_model_twice_in_a_phase(
+def test_every_run_ends_and_tries_no_model_more_often_than_its_faults_allow(
     data: st.DataObject, phases: list[PhasePlan], attempts: int, tokens: int | None
 ) -> None:
-    limits = Limits(usd=None, tokens=tokens, seconds=None, attempts=attempts)
+    limits = Limits({**NO_LIMITS, "tokens": tokens, "attempts": attempts})
     simulation = Simulation(data=data, plans=phases, limits=limits)
     step = simulation.walk()
     view = simulation.view()
     for plan in phases:
         made = flow.attempts_of(view, plan["phase"])
-        assert len(made) <= attempts
-        assert len({(a["provider"], a["model"]) for a in made}) == len(made)
+        tries = Counter(flow.key_of(a) for a in made)
+        assert len(tries) <= attempts
+        assert all(n <= 1 + MOST_RETRIES for n in tries.values())
     if step == "next":
         assert flow.status(view) in ("succeeded", "no_model")
     if step == "budget":
-        assert flow.over_budget(view)
+        assert flow.stopped_by_budget(view)
     assert (flow.status(view) == "failed") <= (step in ("failed", "budget"))
 
 

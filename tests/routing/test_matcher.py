@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ymera.routing.catalogue import Catalogue, builtin_catalogue
 from ymera.routing.errors import InputError, NoUsableModelError, UnknownAgentError
 from ymera.routing.matcher import TaskRequest, Wishes, find_agent, make_strategy
-from ymera.routing.ranking import World
+from ymera.routing.ranking import Memo, World
 from ymera.routing.records import (
     AgentTaskProfile,
     Candidate,
@@ -61,8 +61,9 @@ def world(
     today: date = TODAY,
     catalogue: Catalogue = BUILTIN,
     scorers: tuple[WeightedScorer, ...] = SCORERS,
+    cooling: Callable[[ModelProfile], str | None] = lambda _: None,
 ) -> World:
-    return World(catalogue=catalogue, unavailable=unavailable, today=today, scorers=scorers)
+    return World(catalogue=catalogue, unavailable=unavailable, today=today, scorers=scorers, cooling=cooling)
 
 
 def match(
@@ -729,3 +730,49 @@ def test_the_prediction_of_a_run_is_the_sum_of_its_phases_and_the_longest_path_i
     longest = sum(max(parts[name]["seconds"] for name in group) for group in strategy["layout"])
     assert total["seconds"] == pytest.approx(longest)
     assert ["research", "generation"] in strategy["layout"]
+
+
+# --- who is cooling down -----------------------------------------------------------------------------------
+
+COOLING = "cooling down for 8 s after 2 failures (server_error)"
+
+
+def after_failures_of(*keys: str) -> World:
+    return world(cooling=lambda model: COOLING if model.key in keys else None)
+
+
+@pytest.mark.parametrize("strategy", ["multi_model", "single_model"])
+def test_a_model_that_is_cooling_down_comes_last_and_the_first_one_says_so(strategy: str) -> None:
+    wishes = Wishes(strategy=strategy, attempts=len(BUILTIN.models))
+    usual = candidates(plan(match(wishes=wishes), "generation"))
+    best = f"{usual[0]['provider']}:{usual[0]['model']}"
+    now = candidates(plan(match(where=after_failures_of(best), wishes=wishes), "generation"))
+    assert [c["model"] for c in now] == [c["model"] for c in [*usual[1:], usual[0]]]
+    assert now[0]["reason"].endswith(f"in place of {best}, which is {COOLING}")
+    assert now[-1]["reason"].endswith(COOLING)
+
+
+def test_a_model_that_is_cooling_down_and_finds_no_place_is_rejected_with_that_reason() -> None:
+    first = plan(match(), "generation")["primary_model"]
+    assert first is not None
+    planned = plan(match(where=after_failures_of(f"{first['provider']}:{first['model']}")), "generation")
+    assert {r["model"]: r["reason"] for r in planned["rejected"]}[first["model"]] == COOLING
+
+
+def test_where_all_are_cooling_down_the_order_is_the_usual_one() -> None:
+    everyone = after_failures_of(*BUILTIN.models)
+    usual, now = (
+        candidates(plan(match(), "generation")),
+        candidates(plan(match(where=everyone), "generation")),
+    )
+    assert [c["model"] for c in now] == [c["model"] for c in usual]
+    assert all(c["reason"].endswith(COOLING) for c in now)
+
+
+def test_what_was_cooling_down_is_not_remembered_for_the_next_match() -> None:
+    first = plan(match(), "generation")["primary_model"]
+    assert first is not None
+    memo: Memo = {}
+    key = f"{first['provider']}:{first['model']}"
+    match(where=replace(after_failures_of(key), memo=memo))
+    assert plan(match(where=replace(world(), memo=memo)), "generation")["primary_model"] == first

@@ -8,36 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from .refusals import Refusal
+from .replies import Answer, Event, Tokens
 
-Finish = Literal["stop", "length", "filter"]
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A healthy answer, streamed word by word.
-
-    Args:
-        text: what the model says.
-        finish: why it ended; None: the stream ends cleanly without saying why.
-        wait_s: seconds between the headers and the first word.
-        done: send the format's own closing line (`[DONE]`).
-    """
-
-    text: str = "Hello from the model."
-    finish: Finish | None = "stop"
-    wait_s: float = 0.0
-    done: bool = True
-    input_tokens: int = 11
-    output_tokens: int = 7
-
-    @property
-    def words(self) -> list[str]:
-        """The pieces that are streamed."""
-        return [word + " " for word in self.text.split(" ")[:-1]] + [self.text.split(" ")[-1]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +23,27 @@ class Dialect:
     Args:
         path: what follows the server's address in the base URL.
         no_choices: a reply without any choice; None where the format has no choices.
+        error_event: an error inside a stream.
     """
 
-    stream: Callable[[Answer, str], list[bytes]]
+    stream: Callable[[Answer, str], list[Event]]
     whole: Callable[[Answer, str], Json]
     refusal: Callable[[Refusal], Json]
     path: str = ""
     no_choices: Json | None = None
-    error_event: Callable[[Refusal], bytes]
+    error_event: Callable[[Refusal], Event]
 
 
-def sse(payload: Json, event: str = "") -> bytes:
+def sse(payload: Json, event: str = "", tokens: Tokens | None = None) -> Event:
     """Write one server-sent event."""
     name = f"event: {event}\n" if event else ""
-    return f"{name}data: {json.dumps(payload)}\n\n".encode()
+    return Event(f"{name}data: {json.dumps(payload)}\n\n".encode(), tokens)
+
+
+def _reports(answer: Answer) -> list[Answer]:
+    """Return the answer as its reports of usage have it, the last one in full."""
+    early = replace(answer, output_tokens=answer.output_tokens // 2)
+    return {"none": [], "twice": [early, answer]}.get(answer.usage, [answer])
 
 
 # --- OpenAI and those who speak like it -------------------------------------------------------------------
@@ -95,35 +78,47 @@ def _openai_body(answer: Answer, model: str) -> list[Json]:
     return [first, *(_openai_chunk(model, {"content": word}) for word in words)]
 
 
-def _closing(answer: Answer) -> list[bytes]:
-    return [b"data: [DONE]\n\n"] if answer.done else []
+def _closing(answer: Answer) -> list[Event]:
+    return [Event(b"data: [DONE]\n\n")] if answer.done else []
 
 
-def openai_stream(answer: Answer, model: str) -> list[bytes]:
+def _afterthought(answer: Answer, model: str) -> list[Event]:
+    return [sse(_openai_chunk(model, {"content": answer.afterthought}))] if answer.afterthought else []
+
+
+def openai_stream(answer: Answer, model: str) -> list[Event]:
     """Usage comes in a chunk of its own, without choices."""
-    chunks = _openai_body(answer, model)
+    if answer.usage == "beside":
+        return mistral_stream(answer, model)
+    events = [sse(chunk) for chunk in _openai_body(answer, model)]
     if answer.finish:
-        chunks.append(_openai_chunk(model, {}, _OPENAI_FINISH[answer.finish]))
-        chunks.append(_openai_chunk(model, {}) | {"choices": [], "usage": _openai_usage(answer)})
-    return [sse(chunk) for chunk in chunks] + _closing(answer)
+        events.append(sse(_openai_chunk(model, {}, _OPENAI_FINISH[answer.finish])))
+        events += _afterthought(answer, model)
+        for report in _reports(answer):
+            usage = {"choices": [], "usage": _openai_usage(report)}
+            events.append(sse(_openai_chunk(model, {}) | usage, tokens=report.tokens))
+    return events + _closing(answer)
 
 
-def groq_stream(answer: Answer, model: str) -> list[bytes]:
+def groq_stream(answer: Answer, model: str) -> list[Event]:
     """Usage stands under `x_groq` of the last chunk."""
-    chunks = _openai_body(answer, model)
-    if answer.finish:
-        last = _openai_chunk(model, {}, _OPENAI_FINISH[answer.finish])
-        chunks.append(last | {"x_groq": {"id": "req_1", "usage": _openai_usage(answer)}})
-    return [sse(chunk) for chunk in chunks] + _closing(answer)
+    return _beside(answer, model, lambda usage: {"x_groq": {"id": "req_1", "usage": usage}})
 
 
-def mistral_stream(answer: Answer, model: str) -> list[bytes]:
+def mistral_stream(answer: Answer, model: str) -> list[Event]:
     """Usage stands in the last chunk, beside its choice."""
-    chunks = _openai_body(answer, model)
+    return _beside(answer, model, lambda usage: {"usage": usage})
+
+
+def _beside(answer: Answer, model: str, place: Callable[[Json], Json]) -> list[Event]:
+    events = [sse(chunk) for chunk in _openai_body(answer, model)]
     if answer.finish:
         last = _openai_chunk(model, {"content": ""}, _OPENAI_FINISH[answer.finish])
-        chunks.append(last | {"usage": _openai_usage(answer)})
-    return [sse(chunk) for chunk in chunks] + _closing(answer)
+        reports = [
+            sse(last | place(_openai_usage(report)), tokens=report.tokens) for report in _reports(answer)
+        ]
+        events += (reports or [sse(last)]) + _afterthought(answer, model)
+    return events + _closing(answer)
 
 
 def openai_whole(answer: Answer, model: str) -> Json:
@@ -176,18 +171,30 @@ MISTRAL = replace(
 
 # --- Gemini -----------------------------------------------------------------------------------------------
 
+_GOOGLE_RPC = "type.googleapis.com/google.rpc"
 _GEMINI_FINISH = {"stop": "STOP", "length": "MAX_TOKENS"}
 
 
-def _gemini_chunk(answer: Answer, model: str, text: str) -> Json:
+def _gemini_chunk(answer: Answer, model: str, text: str, *, part: float = 1.0) -> Json:
+    """Write a chunk; `part` of the output has been written with it."""
     return {
         "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}],
-        "usageMetadata": {
-            "promptTokenCount": answer.input_tokens,
-            "candidatesTokenCount": answer.output_tokens,
-            "totalTokenCount": answer.input_tokens + answer.output_tokens,
-        },
+        "usageMetadata": _gemini_usage(_so_far(answer, part)),
         "modelVersion": model,
+    }
+
+
+def _so_far(answer: Answer, part: float) -> Answer:
+    return replace(answer, output_tokens=int(answer.output_tokens * part))
+
+
+def _gemini_usage(answer: Answer) -> Json:
+    if answer.usage == "none":
+        return {}
+    return {
+        "promptTokenCount": answer.input_tokens,
+        "candidatesTokenCount": answer.output_tokens,
+        "totalTokenCount": answer.input_tokens + answer.output_tokens,
     }
 
 
@@ -199,13 +206,19 @@ def _gemini_blocked(answer: Answer, model: str) -> Json:
     }
 
 
-def gemini_stream(answer: Answer, model: str) -> list[bytes]:
+def gemini_stream(answer: Answer, model: str) -> list[Event]:
+    """Every chunk has the tokens so far."""
     if answer.finish == "filter":
-        return [sse(_gemini_blocked(answer, model))]
-    chunks = [_gemini_chunk(answer, model, word) for word in answer.words]
+        return [sse(_gemini_blocked(answer, model), tokens=(answer.input_tokens, 0))]
+    words = answer.words
+    parts = [(number + 1) / len(words) for number in range(len(words))]
+    chunks = [_gemini_chunk(answer, model, word, part=part) for word, part in zip(words, parts, strict=True)]
     if answer.finish:
         chunks[-1]["candidates"][0]["finishReason"] = _GEMINI_FINISH[answer.finish]
-    return [sse(chunk) for chunk in chunks]
+    if answer.afterthought:
+        chunks.append(_gemini_chunk(answer, model, answer.afterthought))
+    told = [None if answer.usage == "none" else _so_far(answer, part).tokens for part in [*parts, 1.0]]
+    return [sse(chunk, tokens=tokens) for chunk, tokens in zip(chunks, told, strict=False)]
 
 
 def gemini_whole(answer: Answer, model: str) -> Json:
@@ -219,10 +232,13 @@ def gemini_whole(answer: Answer, model: str) -> Json:
 
 def gemini_refusal(refusal: Refusal) -> Json:
     error: Json = {"code": refusal.status, "message": refusal.message, "status": refusal.code}
-    if refusal.status == 429:
-        kind = "type.googleapis.com/google.rpc.RetryInfo"
-        error["details"] = [{"@type": kind, "retryDelay": "3s"}]
-    return {"error": error}
+    details: list[Json] = []
+    if refusal.quota:
+        violation = {"quotaId": refusal.quota, "quotaDimensions": {"location": "global"}}
+        details.append({"@type": f"{_GOOGLE_RPC}.QuotaFailure", "violations": [violation]})
+    if refusal.retry_delay:
+        details.append({"@type": f"{_GOOGLE_RPC}.RetryInfo", "retryDelay": refusal.retry_delay})
+    return {"error": error | ({"details": details} if details else {})}
 
 
 GEMINI = Dialect(
@@ -253,23 +269,32 @@ def _anthropic_message(answer: Answer, model: str, content: list[Json], finish: 
     }
 
 
-def anthropic_stream(answer: Answer, model: str) -> list[bytes]:
+def anthropic_stream(answer: Answer, model: str) -> list[Event]:
+    """Usage is reported when the answer is finished; what the first event says of it is preliminary."""
     words = [] if answer.finish == "filter" else answer.words
-    events: list[Json] = [
-        {"type": "message_start", "message": _anthropic_message(answer, model, [], None)},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    ]
-    for word in words:
-        delta = {"type": "text_delta", "text": word}
-        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    start = _anthropic_message(replace(answer, output_tokens=1), model, [], None)
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    events = [_anthropic_event({"type": "message_start", "message": start}), _anthropic_event(block)]
+    events += [_anthropic_word(word) for word in words]
     if answer.finish:
-        usage = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens}
+        events.append(_anthropic_event({"type": "content_block_stop", "index": 0}))
         ending = {"stop_reason": _ANTHROPIC_FINISH[answer.finish], "stop_sequence": None}
-        events.append({"type": "content_block_stop", "index": 0})
-        events.append({"type": "message_delta", "delta": ending, "usage": usage})
-        if answer.done:
-            events.append({"type": "message_stop"})
-    return [sse(event, event["type"]) for event in events]
+        for report in _reports(answer) or [replace(answer, input_tokens=0, output_tokens=0)]:
+            usage = {"input_tokens": report.input_tokens, "output_tokens": report.output_tokens}
+            last = {"type": "message_delta", "delta": ending, "usage": usage}
+            events.append(_anthropic_event(last, report.tokens))
+        events += [_anthropic_word(answer.afterthought)] if answer.afterthought else []
+        events += [_anthropic_event({"type": "message_stop"})] if answer.done else []
+    return events
+
+
+def _anthropic_event(event: Json, tokens: Tokens | None = None) -> Event:
+    return sse(event, event["type"], tokens)
+
+
+def _anthropic_word(word: str) -> Event:
+    delta = {"type": "text_delta", "text": word}
+    return _anthropic_event({"type": "content_block_delta", "index": 0, "delta": delta})
 
 
 def anthropic_whole(answer: Answer, model: str) -> Json:
@@ -300,25 +325,36 @@ def _cohere_usage(answer: Answer) -> Json:
     return {"billed_units": counted, "tokens": counted}
 
 
-def cohere_stream(answer: Answer, model: str) -> list[bytes]:
+def cohere_stream(answer: Answer, model: str) -> list[Event]:
+    """Usage stands in the last event, always and once."""
     words = [] if answer.finish == "filter" else answer.words
     start = {"message": {"role": "assistant", "content": []}}
-    events: list[Json] = [
-        {"type": "message-start", "id": "co_1", "delta": start},
-        {
-            "type": "content-start",
-            "index": 0,
-            "delta": {"message": {"content": {"type": "text", "text": ""}}},
-        },
+    block = {"message": {"content": {"type": "text", "text": ""}}}
+    events = [
+        sse({"type": "message-start", "id": "co_1", "delta": start}, "message-start"),
+        sse({"type": "content-start", "index": 0, "delta": block}, "content-start"),
+        *(_cohere_word(word) for word in words),
     ]
-    for word in words:
-        delta = {"message": {"content": {"text": word}}}
-        events.append({"type": "content-delta", "index": 0, "delta": delta})
     if answer.finish:
+        events.append(sse({"type": "content-end", "index": 0}, "content-end"))
         ending = {"finish_reason": _COHERE_FINISH[answer.finish], "usage": _cohere_usage(answer)}
-        events.append({"type": "content-end", "index": 0})
-        events.append({"type": "message-end", "id": "co_1", "delta": ending})
-    return [sse(event, event["type"]) for event in events] + _closing(answer)
+        events.append(_cohere_end(ending, answer.tokens))
+        events += [_cohere_word(answer.afterthought)] if answer.afterthought else []
+    return events + _closing(answer)
+
+
+def _cohere_word(word: str) -> Event:
+    delta = {"message": {"content": {"text": word}}}
+    return sse({"type": "content-delta", "index": 0, "delta": delta}, "content-delta")
+
+
+def _cohere_end(delta: Json, tokens: Tokens | None = None) -> Event:
+    return sse({"type": "message-end", "id": "co_1", "delta": delta}, "message-end", tokens)
+
+
+def _cohere_error(refusal: Refusal) -> Event:
+    """Write an error in the place that the format has for it: beside the finish reason."""
+    return _cohere_end({"finish_reason": "ERROR", "error": refusal.message})
 
 
 def cohere_whole(answer: Answer, model: str) -> Json:
@@ -336,7 +372,7 @@ COHERE = Dialect(
     stream=cohere_stream,
     whole=cohere_whole,
     refusal=cohere_refusal,
-    error_event=lambda refusal: sse(cohere_refusal(refusal), "message-end"),
+    error_event=_cohere_error,
 )
 
 DIALECTS: dict[str, Dialect] = {

@@ -7,11 +7,18 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a provider says with an HTTP status of 400 and above."""
+    """What a provider says with an HTTP status of 400 and above.
+
+    Args:
+        retry_delay: Google's RetryInfo.
+        quota: the id of Google's quota that was exceeded.
+    """
 
     status: int
     code: str
     message: str
+    retry_delay: str = ""
+    quota: str = ""
 
 
 _OPENAI = {
@@ -25,6 +32,8 @@ _OPENAI = {
     ),
     "quota": Refusal(429, "insufficient_quota", "You exceeded your current quota, please check your plan."),
 }
+# Google says the same to a limit of a minute and to one of a day: only the quota's id tells them apart.
+_GOOGLE_QUOTA = "You exceeded your current quota, please check your plan and billing details."
 _NAMED: dict[str, dict[str, Refusal]] = {
     "openai": _OPENAI,
     "local": _OPENAI,
@@ -60,7 +69,16 @@ _NAMED: dict[str, dict[str, Refusal]] = {
         ),
         "filter": Refusal(400, "INVALID_ARGUMENT", "The prompt was blocked by the safety settings."),
         "quota": Refusal(
-            429, "RESOURCE_EXHAUSTED", "You exceeded your current quota, please check your plan."
+            429,
+            "RESOURCE_EXHAUSTED",
+            _GOOGLE_QUOTA,
+            quota="GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+        ),
+        "429": Refusal(
+            429,
+            "RESOURCE_EXHAUSTED",
+            _GOOGLE_QUOTA,
+            quota="GenerateContentInputTokensPerModelPerMinute-FreeTier",
         ),
     },
     "anthropic": {
@@ -87,6 +105,7 @@ _CODES = {
     404: ("model_not_found", "The model does not exist or you do not have access to it."),
     408: ("timeout", "The request timed out."),
     413: ("request_too_large", "The request is larger than the server takes."),
+    422: ("unprocessable_entity", "The request was understood, but is not valid."),
     429: ("rate_limit_exceeded", "Rate limit reached for requests."),
     529: ("overloaded_error", "Overloaded"),
 }
@@ -107,10 +126,10 @@ _GOOGLE_STATUSES = {
 }
 
 
-def refusal_of(provider: str, name: str, message: str = "") -> Refusal:
+def refusal_of(provider: str, name: str, *, message: str = "", retry_delay: str = "") -> Refusal:
     """Return what a provider says to "context", "filter", "quota" or a status, or `message` in its place."""
     refusal = _NAMED[provider].get(name) or _by_status(provider, int(name))
-    return replace(refusal, message=message or refusal.message)
+    return replace(refusal, message=message or refusal.message, retry_delay=retry_delay)
 
 
 def _by_status(provider: str, status: int) -> Refusal:

@@ -334,7 +334,7 @@ def test_weights_are_listed_and_removed(tmp_path: Path) -> None:
 def test_the_graph_is_drawn_with_the_phases_asked_for() -> None:
     drawn = document("graph", "--agent", "coding_agent", "--phases", "planning,generation")
     assert drawn["phases"] == ["planning", "generation"]
-    assert "planning -. &nbsp;fallback&nbsp; .-> planning" in drawn["mermaid"]
+    assert "planning -. &nbsp;retry or fallback&nbsp; .-> planning" in drawn["mermaid"]
     assert "review" not in drawn["mermaid"]
     assert "review" in ymera("graph").stdout
     assert ymera("graph", "--agent", "cook").exit_code == 2
@@ -377,7 +377,7 @@ def test_help_imports_nothing_that_is_slow() -> None:
     assert not loaded_by("--help") & {"langgraph", "langchain_core", "pydantic", "rich", "asyncio"}
 
 
-@pytest.mark.parametrize("arguments", [["match", "x"], ["models"], ["agents"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["match", "x"], ["models"], ["agents"], ["doctor"]], ids=" ".join)
 def test_lists_and_plans_import_neither_langgraph_nor_langchain(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & {"langgraph", "langchain_core", "openai"}
 

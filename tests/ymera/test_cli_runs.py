@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.servers.dialects import Answer
-from tests.servers.faulty import Fault, FaultyServer
+from tests.servers.faulty import Answer, Fault, FaultyServer
 from ymera.cli import app
 
 pytestmark = pytest.mark.usefixtures("own_logging", "no_models_at_home")
@@ -62,7 +61,7 @@ def process(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_a_run_prints_the_answer_then_who_did_what(groq: FaultyServer) -> None:
-    groq.script("groq", [Fault("503"), PLAN, CODE, ACCEPT])
+    groq.script("groq", [Fault("503"), Fault("503"), PLAN, CODE, ACCEPT])
     result = ymera("run", TASK)
     assert result.exit_code == 0, result.output
     answer, _, table = result.stdout.partition("\n phase")
@@ -77,6 +76,7 @@ def test_a_run_prints_the_answer_then_who_did_what(groq: FaultyServer) -> None:
     ):
         assert told in table
     assert "planning: failed after" in result.stderr
+    assert "before openai/gpt-oss-120b is tried again" in result.stderr
     assert "planning: fallback no. 1: groq:" in result.stderr
     assert "generation: groq:" in result.stderr
     assert "\x1b" not in result.output
@@ -172,7 +172,7 @@ def test_an_interrupted_run_says_how_it_goes_on_and_pays_nothing_twice(
     groq: FaultyServer, number: signal.Signals
 ) -> None:
     groq.script("groq", [PLAN, Fault("silent")])
-    run = process("run", TASK, "--timeout", "60", "--json")
+    run = process("run", TASK, "--temperature", "0.5", "--json")
     wait_for_requests(groq, 2)
     run.send_signal(number)
     out, err = run.communicate(timeout=30)
@@ -199,7 +199,7 @@ def resumed(told: str) -> Any:
     """Carry out the command that an interrupted run has named."""
     command = shlex.split(told.partition("with: ymera ")[2])
     assert command[0] == "resume"
-    assert command[2:] == ["--timeout", "60.0"]
+    assert command[2:] == ["--temperature", "0.5"]
     result = ymera(*command, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dirty_equals import IsStr
+from httpx import RemoteProtocolError
 
 from tests.scripted import REVISE, Line, Script, scripted_services
 from ymera import (
@@ -128,7 +129,8 @@ async def test_without_a_time_to_live_nothing_is_stored(script: Script, settings
 async def test_the_stream_tells_of_every_attempt_and_ends_with_the_result(
     executor: MultiModelExecutor, script: Script
 ) -> None:
-    script.lines["codestral-latest"] = deque([Line(text="one two", breaks_after=1, error=DOWN)])
+    broken = Line(text="one two", breaks_after=1, error=RemoteProtocolError("incomplete chunked read"))
+    script.lines["codestral-latest"] = deque([broken])
     events: list[ProgressEvent] = [event async for event in executor.stream("coding_agent", TASK)]
     kinds = [event["event"] for event in events]
     assert (kinds[0], kinds[1], kinds[-1]) == ("started", "planned", "finished")
@@ -148,8 +150,11 @@ async def test_the_models_used_are_those_that_answered(executor: MultiModelExecu
     result = await executor.execute_with_multi_model("coding_agent", TASK)
     generation = result.phase_results[1]
     assert "codestral-latest" not in result.models_used
-    assert len(generation.attempts) == 2
-    assert generation.reason.startswith("fallback no. 1: codestral-latest failed (unreachable)")
+    assert len(generation.attempts) == 3
+    assert generation.reason.startswith(
+        "tried again: codestral-latest failed (unreachable); "
+        "fallback no. 1: codestral-latest failed (unreachable)"
+    )
 
 
 async def test_a_cancelled_run_goes_on_when_the_same_thread_is_run_again(
@@ -185,8 +190,10 @@ async def test_a_budget_stop_is_a_result_with_what_was_done(executor: MultiModel
         "coding_agent", TASK, context=RunContext(budget_tokens=1)
     )
     assert not result.success
-    assert result.stopped_by_budget == "12 tokens used, the limit is 1 tokens"
+    assert result.stopped_by_budget is not None
+    assert result.stopped_by_budget.endswith("1 of the run's 1 tokens are left")
     assert [phase.phase for phase in result.phase_results] == ["planning"]
+    assert (result.error, result.total_tokens_used) == (None, 0)
 
 
 async def test_parameters_that_are_not_json_are_refused(executor: MultiModelExecutor) -> None:

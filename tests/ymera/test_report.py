@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
+from ymera.nodes.state import NO_USAGE
 from ymera.report import (
     Spent,
     answer_view,
@@ -44,6 +45,7 @@ COSTS = {
     "nothing on this machine": (Spent(usd=0, unpriced=0, at_home=True), "free"),
     "nothing elsewhere": (Spent(usd=0, unpriced=0, at_home=False), "$0"),
     "a lower bound": (Spent(usd=0.25, unpriced=1, at_home=False), "≥ $0.2500"),
+    "in part an estimate": (Spent(usd=0.25, unpriced=0, at_home=False, estimated=1), "~ $0.2500"),
     "no price at all": (Spent(usd=0, unpriced=2, at_home=False), "unknown"),
 }
 
@@ -105,9 +107,7 @@ def test_no_text_gives_the_terminal_an_order(text: str) -> None:
 
 
 def attempt(model: str, *, fault: Fault | None = None, cost: float = 0.0, number: int = 1) -> Attempt:
-    usage = Usage(
-        input_tokens=10, output_tokens=5, cached_tokens=0, reasoning_tokens=0, cost_usd=cost, unpriced=0
-    )
+    usage = Usage({**NO_USAGE, "input_tokens": 10, "output_tokens": 5, "cost_usd": cost})
     return Attempt(
         id=f"generation-{number}",
         phase="generation",

@@ -65,6 +65,7 @@ SPECIFIED_RUN = {
                 "error",
                 "skipped_phases",
                 "cost_known",
+                "cost_estimated",
                 "stopped_by_budget",
                 "plan",
                 "cached",
@@ -128,9 +129,7 @@ def attempt(
         started_at=at,
         seconds=1.5,
         first_token_seconds=None,
-        usage=Usage(
-            input_tokens=10, output_tokens=5, cached_tokens=0, reasoning_tokens=0, cost_usd=0.25, unpriced=0
-        ),
+        usage=Usage({**NO_USAGE, "input_tokens": 10, "output_tokens": 5, "cost_usd": 0.25}),
     )
 
 
@@ -156,7 +155,7 @@ def state(
             phases=plans,
             predicted=Prediction(seconds=0, input_tokens=0, output_tokens=0, cost_usd=0),
             warnings=[],
-            limits=Limits(usd=None, tokens=tokens, seconds=None, attempts=4),
+            limits=Limits(usd=None, tokens=tokens, seconds=None, attempts=4, phase_seconds=300),
         ),
         attempts=attempts,
         verdicts={"review": Verdict(decision=decision, findings=[], checks=[])} if decision else {},
