@@ -68,7 +68,9 @@ class Cell:
 # --- the sixteen ------------------------------------------------------------------------------------------
 
 
-async def try_all(base_url: str, systems: Sequence[System], scenarios: Sequence[Scenario]) -> list[Cell]:
+async def try_all(
+    base_url: str, systems: Sequence[System], scenarios: Sequence[Scenario], *, stagger_s: float = STAGGER_S
+) -> list[Cell]:
     """Run every scenario through every system, side by side, and judge them."""
     for (
         system
@@ -78,7 +80,7 @@ async def try_all(base_url: str, systems: Sequence[System], scenarios: Sequence[
     async with asyncio.TaskGroup() as group:
         for number, scenario in enumerate(sorted(scenarios, key=lambda one: -one.most_seconds)):
             for system in systems:
-                call = _told(base_url, system, scenario, delay=number * STAGGER_S)
+                call = _told(base_url, system, scenario, delay=number * stagger_s)
                 tasks[scenario.id, system.name] = group.create_task(call)
     log = await read_log(base_url)
     cells = []
@@ -256,6 +258,14 @@ def chosen(every: Sequence[Any], names: str, key: str) -> list[Any]:
     return [one for one in every if not wanted or getattr(one, key).lower() in wanted]
 
 
+def installed(systems: Sequence[System]) -> list[System]:
+    """Return the systems that are there, and say which are not."""
+    for system in systems:
+        if not system.is_installed:
+            print(f"{system.title} is left out: pip install -r benchmarks/peers.txt")
+    return [system for system in systems if system.is_installed]
+
+
 def main() -> None:
     """Measure, print the tables, write the figures."""
     parser = argparse.ArgumentParser(description="YMERA beside its peers on sixteen faults and on overhead.")
@@ -265,10 +275,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of the overhead; 0: leave it out")
     arguments = parser.parse_args()
     wanted = chosen([OURS, *PEERS], arguments.systems, "name")
-    for system in wanted:
-        if not system.is_installed:
-            print(f"{system.title} is left out: pip install -r benchmarks/peers.txt")
-    systems = [system for system in wanted if system.is_installed]
+    systems = installed(wanted)
     scenarios = chosen(SCENARIOS, arguments.scenarios, "id")
     logging.disable(logging.WARNING)  # what systems log of scripted failures is not asked for
     figures = asyncio.run(run(systems, scenarios, arguments.rounds))

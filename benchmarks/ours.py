@@ -7,12 +7,14 @@ routing/data/faults.toml, and how long an answer may take to begin in the provid
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from ymera import MultiModelExecutor, MultiModelResult, RunContext
 from ymera.graphs import build
+from ymera.nodes.health import Health
 from ymera.nodes.matching import AgentModelMatcher
 from ymera.nodes.services import Services, make_services
 from ymera.nodes.settings import Settings
@@ -58,13 +60,13 @@ phases_needed = ["{PHASE}"]
 
 
 @asynccontextmanager
-async def _services(route: Route) -> AsyncIterator[Services]:
-    """Set YMERA up as on a machine of its own."""
+async def fresh_services(route: Route, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Services]:
+    """Set YMERA up as on a machine of its own. `clock` tells how long failing models are left alone."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         settings = Settings(ymera_data_dir=Path(folder))
-        services = make_services(
-            matcher=AgentModelMatcher(settings, extend(builtin_catalogue(), _catalogue_text(route)))
-        )
+        catalogue = extend(builtin_catalogue(), _catalogue_text(route))
+        health = Health(Path(folder) / "health.sqlite", clock=clock)
+        services = make_services(matcher=AgentModelMatcher(settings, catalogue, health))
         try:
             yield services
         finally:
@@ -74,25 +76,30 @@ async def _services(route: Route) -> AsyncIterator[Services]:
 @asynccontextmanager
 async def ymera(route: Route) -> AsyncIterator[Ask]:
     """One phase through the executor, watched token by token, its checkpoints in a SQLite file."""
-    async with _services(route) as services:
-        executor = MultiModelExecutor(services=services)
+    async with fresh_services(route) as services:
+        yield asked_of(services)
 
-        async def ask(prompt: str) -> Reply:
-            streamed: dict[str, str] = {}
-            stream = executor.stream("caller", prompt, context=_CONTEXT, use_cache=False)
-            async with aclosing(stream) as events:
-                async for event in events:
-                    match event["event"]:
-                        case "token":
-                            name = event["attempt_id"]
-                            streamed[name] = streamed.get(name, "") + event["text"]
-                        case "attempt_ended" if not event["attempt"]["ok"]:
-                            streamed.pop(event["attempt"]["id"], None)
-                        case "finished":
-                            return _reply_of(event["result"], "".join(streamed.values()))
-            raise AssertionError("a run's last event is its end")
 
-        yield ask
+def asked_of(services: Services) -> Ask:
+    """Return how YMERA is asked: through the executor, whose stream is watched."""
+    executor = MultiModelExecutor(services=services)
+
+    async def ask(prompt: str) -> Reply:
+        streamed: dict[str, str] = {}
+        stream = executor.stream("caller", prompt, context=_CONTEXT, use_cache=False)
+        async with aclosing(stream) as events:
+            async for event in events:
+                match event["event"]:
+                    case "token":
+                        name = event["attempt_id"]
+                        streamed[name] = streamed.get(name, "") + event["text"]
+                    case "attempt_ended" if not event["attempt"]["ok"]:
+                        streamed.pop(event["attempt"]["id"], None)
+                    case "finished":
+                        return _reply_of(event["result"], "".join(streamed.values()))
+        raise AssertionError("a run's last event is its end")
+
+    return ask
 
 
 def _reply_of(result: MultiModelResult, streamed: str) -> Reply:
@@ -110,7 +117,7 @@ def _reply_of(result: MultiModelResult, streamed: str) -> Reply:
 @asynccontextmanager
 async def ymera_graph(route: Route) -> AsyncIterator[Ask]:
     """The same phase through the bare graph, without checkpoints."""
-    async with _services(route) as services:
+    async with fresh_services(route) as services:
         graph = build(((PHASE,),), services).compile()
 
         async def ask(prompt: str) -> Reply:

@@ -65,7 +65,11 @@ async def with_fallbacks(route: Route) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def fallback_middleware(route: Route) -> AsyncIterator[Ask]:
-    """LangChain's agent (docs.langchain.com: "Prebuilt middleware", "Model fallback"), without tools."""
+    """LangChain's agent (docs.langchain.com: "Prebuilt middleware", "Model fallback"), without tools.
+
+    The answer is the last message of its last state. The stream names a message with every piece, but nothing in it
+    says that the message of a model which failed is to be dropped.
+    """
     agents = import_module("langchain.agents")
     middleware = import_module("langchain.agents.middleware")
     agent = agents.create_agent(

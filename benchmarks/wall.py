@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,15 @@ def _words(request: Request) -> int:
 
 
 class Wall:
-    """The server. Use it as an async context manager in this process, or `running_wall` for one of its own."""
+    """The server. Serve it in this process, or use `running_wall` for one of its own.
 
-    def __init__(self, timing: Timing | None = None) -> None:
+    Args:
+        clock: seconds; tells when requests come, and so when an outage is over.
+    """
+
+    def __init__(self, timing: Timing | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.timing = timing or Timing()
+        self._clock = clock
         self.base_url = ""
         self._sent: list[Sent] = []
         self._counts: Counter[str] = Counter()
@@ -127,7 +133,7 @@ class Wall:
 
     async def _take_one(self, wire: Wire) -> bool:
         """Reply to one request and say whether the connection stays open."""
-        request = await read_request(wire.reader)
+        request = replace(await read_request(wire.reader), at=self._clock())
         if request.path == "/log":
             await wire.document(json.dumps([asdict(sent) for sent in self._sent]).encode())
             return True

@@ -42,7 +42,8 @@ BLANK_PHASE = PhaseProfile(name="blank", order=0, skills={}, prompt="")
 BLANK_AGENT = AgentTaskProfile(agent_name="blank", task_type="", preferred_models=(), phases_needed=())
 THEN = {
     "next": "the next model",
-    "drop_provider": "the next model of another provider",
+    "elsewhere": "the next model, another provider's first",
+    "drop_provider": "the next model of another provider; this one is left out",
     "stop": "the phase ends",
 }
 AGAIN: Mapping[Again, str] = {

@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from ..nodes.wal import use_wal
 from ..routing.errors import InputError
 
 BUSY_SECONDS = 30.0
@@ -78,13 +79,12 @@ async def _connect(path: str) -> AsyncSqliteSaver:
 def _make_ready(path: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        # WAL lets readers and one writer work at once; the file remembers it.
-        connection.execute("PRAGMA journal_mode=WAL")
+        use_wal(connection, patience=BUSY_SECONDS)
 
 
 async def _saver(connection: aiosqlite.Connection) -> AsyncSqliteSaver:
     try:
-        # NORMAL survives a killed process (not a power cut's last commits) at half the cost of FULL.
+        # As `use_wal` has it; unlike the journal's mode, the file does not remember this.
         await connection.execute("PRAGMA synchronous=NORMAL")
         saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer())
         await saver.setup()

@@ -73,12 +73,12 @@ async def _within_limits(
         job.provider.name,
         run=job.run_id,
         tokens=ask.input_tokens + ask.least_tokens,
-        patience=job.bounds.left - (time.perf_counter() - answer.clock),
+        patience=job.bounds.left - answer.seconds,
         waiting=lambda seconds, why: _say_waiting(job, seconds, why),
     )
     try:
         async with turn as place:
-            answer.begin()
+            answer.waited = answer.seconds
             get_stream_writer()({"event": "attempt_started", **job.label})
             await call(job, services, answer, contender, grant.output_tokens)
             if answer.message is not None and (counted := answer.message.usage_metadata):
@@ -116,7 +116,7 @@ async def _ask(job: Job, services: Services) -> Ask:
 
 async def _made(job: Job, answer: Answer, services: Services, ask: Ask) -> Made:
     """Settle an attempt: its usage, its budget, what it says about the model; then write it down."""
-    seconds = time.perf_counter() - answer.clock
+    seconds = answer.seconds
     kind = cast("FaultKind", answer.fault["kind"]) if answer.fault else None
     usage = NO_USAGE
     if answer.sent:

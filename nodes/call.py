@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -60,12 +59,12 @@ async def _listen(
     One timer stands for all three limits: it is set anew with every piece of the answer.
     """
     now = asyncio.get_running_loop().time
-    end = now() + job.bounds.left
+    end = now() + job.bounds.left - answer.waited
     limit.reschedule(min(end, now() + job.bounds.first_token))
     async for chunk in stream:
         answer.chunks.append(chunk)
         if answer.first_token_seconds is None and says_something(chunk):
-            answer.first_token_seconds = time.perf_counter() - answer.clock
+            answer.first_token_seconds = answer.seconds
             contender.begun.set()
         if answer.first_token_seconds is not None:
             limit.reschedule(min(end, now() + job.bounds.silence))
@@ -78,7 +77,7 @@ def says_something(chunk: AIMessage) -> bool:
 
 def _too_late(job: Job, answer: Answer) -> Fault:
     bounds = job.bounds
-    if time.perf_counter() - answer.clock >= bounds.left:
+    if answer.waited + answer.seconds >= bounds.left:
         return make_fault("timed_out", f"Phase execution timeout after {job.limits['phase_seconds']:g} s")
     if answer.first_token_seconds is None:
         return make_fault("timed_out", f"the answer did not begin within {bounds.first_token:g} s")

@@ -120,9 +120,13 @@ class Answer:
         return str(self.message.text).strip() if self.message else ""
 
     def begin(self) -> None:
-        """Start the clock of the call: what was waited until now is not the model's time."""
-        now = time.perf_counter()
-        self.waited, self.clock, self.started_at = now - self.clock, now, time.time()
+        """Start the clock of the call: what came before it is not the model's time."""
+        self.clock, self.started_at = time.perf_counter(), time.time()
+
+    @property
+    def seconds(self) -> float:
+        """How long the call has taken until now."""
+        return time.perf_counter() - self.clock
 
     def take_in(self) -> None:
         """Make one message of the chunks that came."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from weakref import finalize
 from ..routing.budget import NOTHING, Amount, Ask, Grant, Refusal, grant_in_day, settled, worst_case
 from ..routing.errors import InputError
 from ..routing.records import Usage
+from .wal import use_wal
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS spending (
@@ -169,25 +169,12 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        # Used by one thread at a time, but closed by whichever lets go of it last.
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.execute(SCHEMA)
-        except sqlite3.Error as error:
-            db.close()
-            if not _is_busy(error) or time.monotonic() >= deadline:
-                raise
-            # SQLite does not wait by itself where two processes switch a new file to WAL at once.
-            time.sleep(0.005)
-        else:
-            return db
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return (
-        isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-    )
+    # Used by one thread at a time, but closed by whichever lets go of it last.
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        use_wal(db, patience=BUSY_SECONDS)
+        db.execute(SCHEMA)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db

@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from functools import cache
 from typing import Any, Final, Protocol
 
+from pydantic_core import from_json
+
 from ..routing.errors import YmeraError
 
 LONGEST_EVENT: Final = 8 * 2**20
@@ -105,19 +107,21 @@ def _checked_stream(library: str) -> Any:
             self._stream, self._unpack, self._reading = stream, unpack, reading
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
+            reading = self._reading
             try:
                 async for packed in self._stream:
                     for piece in self._unpack(packed):
-                        for number, good in enumerate(self._reading.take(piece)):
+                        for number, good in enumerate(reading.take(piece)):
                             if number:
                                 await asyncio.sleep(0)  # some clients take milliseconds for an event
                             yield good
+                        if reading.fault:
+                            raise reading.fault
+                        if reading.over:
+                            return
             except broken as error:
                 raise BrokenReplyError(str(error) or type(error).__name__) from error
-            except _Enough:
-                return
-            for good in self._reading.end():
-                yield good
+            yield reading.rest()
 
         async def aclose(self) -> None:
             await self._stream.aclose()
@@ -149,104 +153,111 @@ def _unpacker(encoding: str) -> _Unpack:
 # --- what is read, without any waiting --------------------------------------------------------------------
 
 
-class _Enough(Exception):  # noqa: N818 - no error: nothing more need be read
-    pass
-
-
 class _Reading(Protocol):
-    def take(self, piece: bytes) -> Iterator[bytes]: ...
+    """Takes a reply piece by piece and gives out what may be passed on."""
 
-    def end(self) -> Iterator[bytes]: ...
+    fault: ReplyError | None
+    over: bool
+
+    def take(self, piece: bytes) -> list[bytes]: ...
+
+    def rest(self) -> bytes: ...
 
 
 class _Refusal:
     """A reply with an error status: its client makes of it what it can."""
 
+    fault = None
+    over = False
+
     def __init__(self) -> None:
         self._room = LONGEST_REFUSAL
 
-    def take(self, piece: bytes) -> Iterator[bytes]:
-        """Pass on what there is room for."""
-        yield piece[: self._room]
-        self._room -= len(piece)
-        if self._room <= 0:
-            raise _Enough
+    def take(self, piece: bytes) -> list[bytes]:
+        """Give out what there is room for."""
+        good = piece[: self._room]
+        self._room -= len(good)
+        self.over = self._room == 0
+        return [good]
 
-    def end(self) -> Iterator[bytes]:
+    def rest(self) -> bytes:
         """Nothing is held back."""
-        return iter(())
+        return b""
 
 
 class _Reply:
-    """A reply with a good status: events, or one document."""
+    """A reply with a good status: events, or one document. `fault` is what is wrong behind all that was given out."""
+
+    over = False
 
     def __init__(self, most: int) -> None:
+        self.fault: ReplyError | None = None
         self._room = most
         self._held = bytearray()
         self._document: bool | None = None
 
-    def take(self, piece: bytes) -> Iterator[bytes]:
-        """Pass on the events that are whole with this piece.
-
-        Raises:
-            ReplyError: once the good events before it have been passed on.
-        """
+    def take(self, piece: bytes) -> list[bytes]:
+        """Give out the events that are whole with this piece, a few at a time."""
         self._room -= len(piece)
-        if self._room < 0:
-            raise UnreadableReplyError("it is far longer than the answer that was asked for")
         seen = max(len(self._held) - 2, 0)
         self._held += piece
         if self._document is None:
-            self._document = _is_document(self._held)
-        if self._document is False:
-            yield from self._whole_events(seen)
+            self._document = self._is_document()
+        good = [] if self._document else self._whole_events(seen)
+        if self._room < 0:
+            self.fault = self.fault or UnreadableReplyError(
+                "it is far longer than the answer that was asked for"
+            )
         if len(self._held) > LONGEST_EVENT:
-            raise UnreadableReplyError(f"one event of it has more than {LONGEST_EVENT // 2**20} MB")
+            self.fault = UnreadableReplyError(f"one event of it has more than {LONGEST_EVENT // 2**20} MB")
+        return good
 
-    def end(self) -> Iterator[bytes]:
-        """Pass on what is left: a document, or an event that nothing ends."""
+    def rest(self) -> bytes:
+        """Give out what is left: a document, or an event that nothing ends.
+
+        Raises:
+            ReplyError: where it is not as it should be.
+        """
         rest = bytes(self._held)
-        fault = _fault_in_json(rest) if self._document else _fault_in_event(rest)
-        if fault:
+        if fault := _fault_in_json(rest) if self._document else _fault_in_event(rest):
             raise fault
-        if rest:
-            yield rest
+        return rest
 
-    def _whole_events(self, seen: int) -> Iterator[bytes]:
-        """Pass on events up to the first that is not as it should be, a few at a time."""
-        passed = good = 0
-        fault = None
+    def _whole_events(self, seen: int) -> list[bytes]:
+        """Take events out, up to the first that is not as it should be."""
+        parts, begin, good = [], 0, 0
         for end in [found.end() for found in _EVENT_ENDS.finditer(self._held, seen)]:
-            if fault := _fault_in_event(self._held[good:end]):
+            self.fault = _fault_in_event(bytes(self._held[good:end]))
+            if self.fault:
                 break
             good = end
-            if good - passed >= _A_FEW:
-                yield bytes(self._held[passed:good])
-                passed = good
-        if passed < good:
-            yield bytes(self._held[passed:good])
+            if good - begin >= _A_FEW:
+                parts.append(bytes(self._held[begin:good]))
+                begin = good
+        if begin < good:
+            parts.append(bytes(self._held[begin:good]))
         del self._held[:good]
-        if fault:
-            raise fault
+        return parts
+
+    def _is_document(self) -> bool | None:
+        """Tell one JSON document from events by how it begins; None before anything has come."""
+        begin = bytes(self._held.lstrip(_BLANK)[:1])
+        if begin == b"<":
+            self.fault = UnreadableReplyError("it is a web page, as from a proxy or a sign-in")
+        return begin in (b"{", b"[", b"<") if begin else None
 
 
-def _is_document(held: bytes | bytearray) -> bool | None:
-    """Tell one JSON document from events by how it begins; None before anything has come."""
-    begin = held.lstrip(_BLANK)[:1]
-    if begin == b"<":
-        raise UnreadableReplyError("it is a web page, as from a proxy or a sign-in")
-    return begin in (b"{", b"[") if begin else None
-
-
-def _fault_in_event(event: bytes | bytearray) -> ReplyError | None:
-    data = b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:")).strip()
-    return None if data in (b"", b"[DONE]") else _fault_in_json(data)
+def _fault_in_event(event: bytes) -> ReplyError | None:
+    data = event[5:]
+    if not event.startswith(b"data:") or event.find(b"\n") < len(event) - 2:  # more than one line
+        data = b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:"))
+    return None if data.strip() in (b"", b"[DONE]") else _fault_in_json(data)
 
 
 def _fault_in_json(data: bytes) -> ReplyError | None:
     try:
-        said = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        said = from_json(data.lstrip(_BLANK))
+    except ValueError:
         return UnreadableReplyError("a part of it is no JSON")
     error = _error_in(said[0] if isinstance(said, list) and said else said)
     return FailedReplyError(error) if error else None

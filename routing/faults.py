@@ -25,6 +25,7 @@ FaultKind = Literal[
     "authentication",
     "not_allowed",
     "not_found",
+    "bad_request",
     "request_too_large",
     "context_too_long",
     "refused",
@@ -84,13 +85,14 @@ class CooldownProfile(_Strict):
         of: what is left alone.
         after: failures in a row that it takes.
         seconds: how long, doubled after each probe that fails; `inf`: until the key changes.
-        longest_s: where the doubling ends.
+        longest_s: where the doubling ends; short for what passes by itself, so that a first choice which is back is
+            noticed within it.
     """
 
     of: Literal["model", "provider"] = "model"
     after: Annotated[int, Field(ge=1)] = 2
     seconds: Annotated[float, Field(gt=0)] = 10.0
-    longest_s: Annotated[float, Field(gt=0)] = 20.0
+    longest_s: Annotated[float, Field(gt=0)] = 10.0
 
 
 class KindProfile(_Strict):

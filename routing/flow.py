@@ -47,9 +47,10 @@ class Turn(NamedTuple):
 def next_turn(run: RunView, phase: str, avoided: Collection[str] = ()) -> Turn | None:
     """Return whose turn it is in a phase, or None where nobody's is.
 
-    A model whose last fault allows it is tried again; otherwise no model is tried twice in a phase. A provider
-    whose failure concerns all its models (a refused key, say) is passed over for the rest of the run; a fault that
-    says `stop` ends the phase, and so does its time.
+    A model whose last fault allows it is tried again; otherwise no model is tried twice in a phase. After a fault
+    that says `elsewhere` other providers' models come first. A provider whose failure concerns all its models (a
+    refused key, say) is passed over for the rest of the run; a fault that says `stop` ends the phase, and so does
+    its time.
 
     Args:
         avoided: `provider:model` of models that had better be left alone: they come after all others, but the
@@ -60,9 +61,10 @@ def next_turn(run: RunView, phase: str, avoided: Collection[str] = ()) -> Turn |
         return None
     if made and (again := _retry(made[-1], ranking(plan))):
         return again
+    shaky = {a["provider"] for a in made if a["fault"] and a["fault"]["then"] == "elsewhere"}
     left = untried(run, phase)
-    best = next((c for c in left if key_of(c) not in avoided), left[0] if left else None)
-    return Turn(best) if best else None
+    left.sort(key=lambda c: (key_of(c) in avoided, c["provider"] in shaky))  # stable: else the best first
+    return Turn(left[0]) if left else None
 
 
 def untried(run: RunView, phase: str) -> list[Candidate]:

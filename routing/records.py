@@ -22,7 +22,7 @@ Level = Literal["normal", "high"]
 Status = Literal["active", "deprecated", "retired"]
 Origin = Literal["specification", "ours", "measured", "user"]
 Decision = Literal["accept", "revise"]
-Then = Literal["next", "drop_provider", "stop"]
+Then = Literal["next", "elsewhere", "drop_provider", "stop"]
 Again = Literal["same", "compact", "repair"]
 """How a model is tried again: with the same request, a shorter one, or its own answer to be mended."""
 StructuredOutput = Literal["json_schema", "function_calling", "none"]

@@ -7,7 +7,6 @@ on this machine keeps out of the seconds that are told of a provider.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -149,6 +148,7 @@ async def _probe_all(
 ) -> list[Probed]:
     models = ChatModels(settings, matcher.catalogue.providers)
     probes = [_Probe(target, settings) for target in asked]
+    await matcher.health.look()
     with tracing_context(enabled=False):  # it is no part of a run, and a refusal may repeat the key
         try:
             await asyncio.gather(*(one.open(models) for one in probes))
@@ -195,13 +195,13 @@ class _Probe:
                 self._be_late()
             else:
                 self._fail(error)
-        self._seconds = time.perf_counter() - self._answer.clock
+        self._seconds = self._answer.seconds
 
     async def _listen(self, chat: ChatModel) -> None:
         async for chunk in chat.astream(REQUEST):
             self._answer.chunks.append(cast("AIMessageChunk", chunk))
             if says_something(chunk) and self._answer.first_token_seconds is None:
-                self._answer.first_token_seconds = time.perf_counter() - self._answer.clock
+                self._answer.first_token_seconds = self._answer.seconds
 
     def _judge(self) -> None:
         """Find fault with the answer, unless it is only that it is longer than it was allowed to be."""

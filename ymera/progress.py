@@ -143,6 +143,7 @@ class Row:
     def end(self, attempt: Attempt) -> None:
         """Take in an attempt that ended."""
         self.attempts.append(attempt)
+        self.model, self.provider = attempt["model"], attempt["provider"]
         self.state = "answered" if attempt["ok"] else "failed"
         if not attempt["ok"]:
             self.notes.append(fallback_text(attempt))

@@ -238,6 +238,18 @@ def test_whose_turn_it_is_after_a_failure(
     assert flow.outcome(view, "generation") == step
 
 
+@pytest.mark.parametrize(
+    ("then", "second"),
+    [("next", "a:2"), ("elsewhere", "b:1"), ("drop_provider", "b:1")],
+)
+def test_the_fault_says_whether_the_next_model_may_be_of_the_same_provider(then: Then, second: str) -> None:
+    view = run(GENERATION, attempts=[attempt("generation", 1, "a:1", then)])
+    assert flow.next_turn(view, "generation") == flow.Turn(candidate(second))
+    only = run(planned("generation", "a:1", "a:2"), attempts=[attempt("generation", 1, "a:1", then)])
+    turn = flow.next_turn(only, "generation")
+    assert turn == (None if then == "drop_provider" else flow.Turn(candidate("a:2")))
+
+
 def test_who_is_avoided_comes_last_but_the_last_one_left_is_never_skipped() -> None:
     names = []
     made: list[Attempt] = []

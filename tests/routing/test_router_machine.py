@@ -1,0 +1,295 @@
+"""A state machine over the pure router: several runs on one clock, everything that can fail failing at random.
+
+Every invariant is worked out here from the attempts alone, by rules that stand in the issue and not in flow.py.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import get_args
+
+from hypothesis import assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ymera.routing import flow
+from ymera.routing.faults import TABLE, FaultKind
+from ymera.routing.layout import Layout
+from ymera.routing.matcher import Wishes
+from ymera.routing.records import Attempt, Candidate, Decision
+
+from .router_walk import CATALOGUE, PROVIDERS, Call, Lane, Outcome, Process, Run
+
+PHASES = tuple(CATALOGUE.phases)
+KINDS = st.sampled_from([kind for kind in get_args(FaultKind) if kind != "cancelled"])
+SECONDS = st.sampled_from([0.0, 0.25, 1.0, 4.0, 15.0, 60.0, 1_000.0])
+PICK = st.integers(0, 11)
+MOST_VISITS = 500
+"""More than all visits that the runs of a machine can still need."""
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    """Phases with the generation among them, some of them side by side."""
+    chosen = draw(st.sets(st.sampled_from(PHASES))) | {"generation"}
+    groups: list[list[str]] = []
+    for phase in PHASES:
+        if phase in chosen:
+            beside = bool(groups) and len(groups[-1]) < 3 and draw(st.booleans())
+            groups = [*groups[:-1], [*groups[-1], phase]] if beside else [*groups, [phase]]
+    return tuple(tuple(group) for group in groups)
+
+
+WISHES = st.builds(
+    Wishes,
+    strategy=st.sampled_from(["multi_model", "single_model"]),
+    model=st.sampled_from([None, None, None, "large"]),
+    providers=st.sets(st.sampled_from(PROVIDERS)).map(lambda names: tuple(sorted(names))),
+    attempts=st.integers(1, 5),
+    usd=st.sampled_from([None, None, 0.5, 1.0]),
+    tokens=st.sampled_from([None, None, 16, 48]),
+    seconds=st.sampled_from([None, None, 10.0, 100.0]),
+    phase_seconds=st.sampled_from([5.0, 30.0, 300.0]),
+)
+OUTCOMES = st.builds(
+    Outcome,
+    kind=st.one_of(st.none(), KINDS),
+    asked=st.sampled_from([None, None, 0.0, 2.0, 45.0]),
+    shrinkable=st.booleans(),
+    chance=st.floats(0, 1),
+    decision=st.sampled_from(get_args(Decision)),
+    whole_key=st.booleans(),
+)
+
+
+class Router(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.process = Process()
+
+    # --- what happens -------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.process.runs) < 4)
+    @rule(layout=layouts(), wishes=WISHES)
+    def start(self, layout: Layout, wishes: Wishes) -> None:
+        run = self.process.start(layout, wishes)
+        if run and run.end:
+            check_end(run)
+
+    @precondition(lambda self: self.waiting())
+    @rule(pick=PICK)
+    def visit(self, pick: int) -> None:
+        run, lane = _pick(self.waiting(), pick)
+        self._visit(run, lane)
+
+    @precondition(lambda self: self.calling())
+    @rule(pick=PICK, outcome=OUTCOMES, order=st.randoms(use_true_random=False))
+    def finish(self, pick: int, outcome: Outcome, order: random.Random) -> None:
+        run, lane = _pick(self.calling(), pick)
+        self._finish(run, lane, lane.calls[pick % len(lane.calls)], outcome, order)
+
+    @precondition(lambda self: self.calling())
+    @rule(pick=PICK)
+    def hedge(self, pick: int) -> None:
+        run, lane = _pick(self.calling(), pick)
+        assume(len(lane.calls) == 1 and not lane.held and lane.calls[0].again is None)
+        if call := self.process.hedge(run, lane):
+            assert flow.key_of(call.candidate) not in _tried(lane.made)
+            check_call(self.process, run, lane, call)
+
+    @rule(seconds=SECONDS)
+    def wait(self, seconds: float) -> None:
+        self.process.now += seconds
+
+    @rule(provider=st.sampled_from(PROVIDERS))
+    def take_another_key(self, provider: str) -> None:
+        self.process.keys[provider] += 1
+
+    # --- what must hold -----------------------------------------------------------------------------------
+
+    @invariant()
+    def the_order_in_which_attempts_are_written_decides_nothing(self) -> None:
+        for run in self.process.runs:
+            forth, back = run.view(), run.view()
+            back["attempts"] = back["attempts"][::-1]
+            assert _decisions(forth) == _decisions(back)
+
+    @invariant()
+    def a_critical_phase_without_an_answer_is_no_success(self) -> None:
+        for run in self.process.runs:
+            view = run.view()
+            critical = [p["phase"] for p in run.plan["phases"] if p["critical"]]
+            if not all(flow.answer_of(view, phase) for phase in critical):
+                assert flow.status(view) != "succeeded"
+
+    def teardown(self) -> None:
+        """Every run ends, whatever comes: here everything fails from now on."""
+        visits = 0
+        while pending := [*self.calling(), *self.waiting()]:
+            run, lane = pending[0]
+            visits += 1
+            assert visits < MOST_VISITS
+            if lane.calls:
+                failed = Outcome(kind=("server_error", "schema_not_met", "empty")[visits % 3])
+                self._finish(run, lane, lane.calls[0], failed, random.Random(visits))
+            else:
+                self._visit(run, lane)
+        assert all(run.end for run in self.process.runs)
+
+    # --- how it is done -----------------------------------------------------------------------------------
+
+    def _lanes(self) -> list[tuple[Run, Lane]]:
+        return [(run, lane) for run in self.process.runs if not run.end for lane in run.lanes]
+
+    def waiting(self) -> list[tuple[Run, Lane]]:
+        return [(run, lane) for run, lane in self._lanes() if not lane.calls and lane.step is None]
+
+    def calling(self) -> list[tuple[Run, Lane]]:
+        return [(run, lane) for run, lane in self._lanes() if lane.calls]
+
+    def _visit(self, run: Run, lane: Lane) -> None:
+        call = self.process.visit(run, lane)
+        if call:
+            check_call(self.process, run, lane, call)
+            return
+        assert lane.step not in ("retry", "fallback"), "the phase would be visited for ever"
+        check_nobody_left(run, lane)
+        self._leave(run, random.Random(0))
+
+    def _finish(self, run: Run, lane: Lane, call: Call, outcome: Outcome, order: random.Random) -> None:
+        self.process.finish(run, lane, call, outcome)
+        check_phase(run, lane)
+        self._leave(run, order)
+
+    def _leave(self, run: Run, order: random.Random) -> None:
+        run.go_on(order)
+        if run.end:
+            check_end(run)
+
+
+def _pick(found: list[tuple[Run, Lane]], pick: int) -> tuple[Run, Lane]:
+    return found[pick % len(found)]
+
+
+# --- the rules, worked out from the attempts ------------------------------------------------------------------
+
+
+def _tried(made: list[Attempt]) -> set[str]:
+    return {flow.key_of(attempt) for attempt in made}
+
+
+def _ruled_out(attempts: list[Attempt]) -> set[str]:
+    faults = [(a["provider"], a["fault"]) for a in attempts if a["fault"]]
+    return {name for name, fault in faults if fault["then"] == "drop_provider" and "retry" not in fault}
+
+
+def _untried(run: Run, lane: Lane) -> list[Candidate]:
+    """Return the candidates whose first turn may come, by the plan, the run's limit and the providers ruled out."""
+    plan = next(plan for plan in run.plan["phases"] if plan["phase"] == lane.phase)
+    candidates = [plan["primary_model"], *plan["fallback_models"]] if plan["primary_model"] else []
+    out, tried = _ruled_out([*run.attempts, *lane.made]), _tried(lane.made)
+    left = [c for c in candidates if c and c["provider"] not in out and flow.key_of(c) not in tried]
+    return left if len(tried) < run.wishes.attempts else []
+
+
+def check_call(process: Process, run: Run, lane: Lane, call: Call) -> None:
+    """A call is made only by whom the user allows, in its turn, and in time."""
+    name = flow.key_of(call.candidate)
+    assert not run.wishes.providers or call.candidate["provider"] in run.wishes.providers
+    assert run.wishes.model in (None, call.candidate["model"])
+    assert lane.phase not in call.model.never_for
+    assert call.left > 0
+    if call.again:
+        last = lane.made[-1]
+        assert last["fault"]
+        assert flow.key_of(last) == name
+        assert last["fault"]["retry"]["again"] == call.again
+        assert call.not_before - call.began < call.left
+        return
+    left = _untried(run, lane)
+    assert name in [flow.key_of(c) for c in left]
+    # Its own probe is taken by now, which is what keeps others away.
+    avoided = process.avoided([c for c in left if flow.key_of(c) != name])
+    shaky = {a["provider"] for a in lane.made if a["fault"] and a["fault"]["then"] == "elsewhere"}
+    better = left[: [flow.key_of(c) for c in left].index(name)]
+    under_way = {flow.key_of(other.candidate) for other in lane.calls}
+    for other in better:
+        assert flow.key_of(other) in avoided | under_way or other["provider"] in shaky, "it was passed over"
+
+
+def check_nobody_left(run: Run, lane: Lane) -> None:
+    """A phase is left without an answer only where nobody may try: the last candidate is never skipped."""
+    view, made = run.view(lane), lane.made
+    over = flow.passed_by(view, lane.phase) or flow.stopped_by_budget(view)
+    ended = any(a["ok"] or (a["fault"] and a["fault"]["then"] == "stop") for a in made)
+    late = flow.busy_seconds(made) >= run.wishes.phase_seconds
+    assert over or ended or late or not _untried(run, lane)
+
+
+def check_phase(run: Run, lane: Lane) -> None:
+    """No model is tried more often than its faults allow, and all of them within the phase's time."""
+    made = lane.made
+    assert [a["number"] for a in made] == list(range(1, len(made) + 1))
+    assert len(_tried(made)) <= run.wishes.attempts
+    for name in _tried(made):
+        own = [a for a in made if flow.key_of(a) == name]
+        for tries, (before, after) in enumerate(zip(own, own[1:], strict=False), 1):
+            assert before["fault"]
+            retry = TABLE.kinds[before["fault"]["kind"]].retry  # type: ignore[index]
+            assert retry
+            assert tries <= retry.times
+            assert after["again"] == retry.again
+            assert after["started_at"] >= before["started_at"] + before["seconds"]
+    assert flow.busy_seconds(made) <= run.wishes.phase_seconds + 1e-6
+
+
+def _decisions(view: flow.RunView) -> list[object]:
+    phases = [plan["phase"] for plan in view["plan"]["phases"]]
+    return [
+        flow.status(view),
+        flow.failure(view).partition(".")[0],
+        flow.dropped_providers(view),
+        flow.joined(view, tuple(phases)),
+        *[(flow.outcome(view, p), flow.next_turn(view, p), flow.skip_reason(view, p)) for p in phases],
+    ]
+
+
+def check_end(run: Run) -> None:
+    """The edge by which a run ends, its status, and what is said of its phases agree."""
+    view = run.view()
+    status, failure = flow.status(view), flow.failure(view)
+    answered = [p["phase"] for p in run.plan["phases"] if flow.answer_of(view, p["phase"])]
+    critical = [p for p in run.plan["phases"] if p["critical"]]
+    unanswered = [p for p in critical if p["phase"] not in answered]
+    if status == "no_model":
+        assert run.end == "failed"
+        assert any(f"no usable model for {p['phase']}" in failure for p in unanswered)
+        return
+    if run.end == "next":
+        assert status == "succeeded"
+        assert not unanswered
+    if run.end == "failed":
+        assert status in ("failed", "budget")
+        assert unanswered
+    if run.end == "budget":
+        assert flow.stopped_by_budget(view)
+        assert status == ("succeeded" if _is_whole(run) else "budget")
+    if status == "failed":
+        tried = [a for a in run.attempts if a["phase"] == unanswered[0]["phase"]]
+        assert failure.startswith("All phases failed" if not answered else "The run stopped")
+        assert all(f"{flow.key_of(a)}: {a['fault']['kind']}" in failure for a in tried if a["fault"])
+    for plan in run.plan["phases"]:
+        reason = flow.skip_reason(view, plan["phase"])
+        assert (reason is None) == (plan["phase"] in answered)
+        assert reason is None or reason == "not reached" or len(reason) > len("skipped: ")
+        assert reason != "not reached" or run.end != "next"
+
+
+def _is_whole(run: Run) -> bool:
+    """Say whether nothing is left to be done: every phase has its answer, was passed by, or was given up."""
+    view = run.view()
+    return all(flow.skip_reason(view, p["phase"]) != "not reached" for p in run.plan["phases"])
+
+
+Router.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestRouter = Router.TestCase
