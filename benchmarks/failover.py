@@ -36,7 +36,7 @@ from .wall import Sent, read_log, running_wall
 ROUNDS = 9
 CALLS = 25
 ALIVE_S = 10.0
-STAGGER_S = 2.0
+STAGGER_S = 4.0
 """Seconds from the start of one scenario to the next, the longest first: many first calls at once slow each other."""
 MEASURED = ("ymera", "langchain", "langchain-openai", "langgraph", "litellm", "openai", "pydantic-ai-slim")
 

@@ -51,7 +51,7 @@ async def attempt(job: Job, services: Services, contender: Contender[Made]) -> M
         answer.take_in()
         why = "another model answered first" if contender.lost else "the run was cancelled"
         answer.fault = make_fault("cancelled", why)
-        made = await _made(job, answer, services, ask)
+        made = await _made(job, answer, services, ask, lost=contender.lost)
         if contender.lost:
             return made
         raise
@@ -114,7 +114,7 @@ async def _ask(job: Job, services: Services) -> Ask:
     )
 
 
-async def _made(job: Job, answer: Answer, services: Services, ask: Ask) -> Made:
+async def _made(job: Job, answer: Answer, services: Services, ask: Ask, *, lost: bool = False) -> Made:
     """Settle an attempt: its usage, its budget, what it says about the model; then write it down."""
     seconds = answer.seconds
     kind = cast("FaultKind", answer.fault["kind"]) if answer.fault else None
@@ -128,8 +128,10 @@ async def _made(job: Job, answer: Answer, services: Services, ask: Ask) -> Made:
     await services.health.report(job.model, outcome, asked=answer.asked, key_mark=ask.key_mark)
     cooling = services.health.why_avoided(job.model, ask.key_mark) is not None
     await services.budgets.settle(ask, usage)
-    if kind is None and answer.first_token_seconds is not None:
+    if answer.first_token_seconds is not None:
         services.latencies.add(job.model.key, answer.first_token_seconds)
+    elif lost or kind == "timed_out":  # without the slow ones, what counts as slow would become ever less
+        services.latencies.add(job.model.key, seconds)
     fault = _with_what_follows(job, answer, seconds, cooling=cooling)
     made = Made(job=job, answer=answer, attempt=_record(job, answer, fault, seconds, usage))
     get_stream_writer()({"event": "attempt_ended", "attempt": made.attempt})

@@ -78,7 +78,8 @@ def says_something(chunk: AIMessage) -> bool:
 def _too_late(job: Job, answer: Answer) -> Fault:
     bounds = job.bounds
     if answer.waited + answer.seconds >= bounds.left:
-        return make_fault("timed_out", f"Phase execution timeout after {job.limits['phase_seconds']:g} s")
+        seconds = job.limits["phase_seconds"] if job.limits["seconds"] is None else round(bounds.left, 1)
+        return make_fault("timed_out", f"Phase execution timeout after {seconds:g} s")
     if answer.first_token_seconds is None:
         return make_fault("timed_out", f"the answer did not begin within {bounds.first_token:g} s")
     return make_fault("stalled", f"the answer came to a standstill: nothing for {bounds.silence:g} s")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks, add_usage
 
 from ..routing.records import (
     Again,
@@ -156,10 +156,27 @@ def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
     if len(chunks) == 1:  # a client that does not stream hands on a whole message, which is no chunk
         return chunks[0]
     texts = [chunk.content for chunk in chunks]
-    if not all(type(text) is str for text in texts):
-        return add_ai_message_chunks(*chunks)
+    plain = all(type(text) is str for text in texts)
     telling = [c for c in chunks if c.usage_metadata or c.response_metadata or c.additional_kwargs]
-    merged = (
-        add_ai_message_chunks(*telling) if len(telling) > 1 else (telling or [AIMessageChunk(content="")])[0]
-    )
-    return merged.model_copy(update={"content": "".join(cast("list[str]", texts))})
+    parts = telling or [AIMessageChunk(content="")]
+    merged = _merged(parts if plain else chunks)
+    update: dict[str, Any] = {"usage_metadata": _usage(telling)}
+    if plain:
+        update["content"] = "".join(cast("list[str]", texts))
+    return merged.model_copy(update=update)
+
+
+def _merged(chunks: list[AIMessageChunk]) -> AIMessageChunk:
+    return add_ai_message_chunks(*chunks) if len(chunks) > 1 else chunks[0]
+
+
+def _usage(chunks: list[AIMessageChunk]) -> UsageMetadata | None:
+    """Return what was reported last.
+
+    A report that counts the input anew is a new total, which LangChain would add to the one before; Google's client
+    hands on what came on top, without the input.
+    """
+    total: UsageMetadata | None = None
+    for report in (chunk.usage_metadata for chunk in chunks if chunk.usage_metadata):
+        total = report if report["input_tokens"] else add_usage(total, report)
+    return total

@@ -18,10 +18,14 @@ class Latencies:
         self._seen: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=KEPT))
 
     def add(self, model: str, seconds: float) -> None:
-        """Take in one answer of a model (`provider:model`)."""
+        """Take in how long a model (`provider:model`) took to begin, or how long it was waited for in vain."""
         self._seen[model].append(seconds)
 
     def p95(self, model: str) -> float | None:
-        """Return the 95th percentile (nearest rank), or None while too little was seen."""
+        """Return the time that the next answer exceeds in 5 of 100 cases, or None while too little was seen.
+
+        That is the value of rank 0.95 (n + 1), rounded up: the usual rank of 0.95 n is exceeded twice as often where
+        n is 20.
+        """
         seen = sorted(self._seen.get(model, ()))
-        return seen[ceil(0.95 * len(seen)) - 1] if len(seen) >= ENOUGH else None
+        return seen[ceil(0.95 * (len(seen) + 1)) - 1] if len(seen) >= ENOUGH else None

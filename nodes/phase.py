@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from functools import reduce
-from time import time
+from time import perf_counter, time
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -13,17 +13,17 @@ from langgraph.runtime import Runtime
 
 from ..routing.flow import (
     Turn,
+    attempt_seconds,
     attempts_of,
     key_of,
     next_turn,
     passed_by,
-    seconds_left,
     stopped_by_budget,
     untried,
 )
 from ..routing.matcher import find_agent
 from ..routing.prediction import first_token_seconds
-from ..routing.records import Attempt, Candidate, ModelProfile, PhaseProfile, Rejected, RunView
+from ..routing.records import Attempt, Candidate, Fault, ModelProfile, PhaseProfile, Rejected, RunView
 from .attempt import attempt
 from .faults import keys_of, make_fault
 from .health import mark_of
@@ -129,7 +129,7 @@ async def _begins(visit: Visit, candidate: Candidate) -> bool:
     model = visit.model(candidate)
     if model is None:
         return True
-    seconds = min(seconds_left(visit.run, visit.phase.name), _first_token(visit, model))
+    seconds = min(attempt_seconds(visit.run, visit.phase.name), _first_token(visit, model))
     return await visit.services.health.begin(model, _mark(visit, model), seconds)
 
 
@@ -163,7 +163,7 @@ def _job(visit: Visit, turn: Turn, avoided: list[Rejected]) -> Job | None:
         fallback=len(tried),
         request=_request(visit, model, turn),
         bounds=Bounds(
-            left=seconds_left(visit.run, visit.phase.name),
+            left=attempt_seconds(visit.run, visit.phase.name),
             first_token=_first_token(visit, model),
             silence=context.silence_timeout or settings.silence_timeout or provider.silence_s,
         ),
@@ -219,33 +219,39 @@ async def _attempts(visit: Visit, job: Job) -> list[Made]:
     """Make the attempt; where the caller wishes it, with a second model beside one that is slow to begin."""
     services = visit.services
     delay = services.latencies.p95(job.model.key) if visit.context.hedge and not job.again else None
-    first = _contender(job, services)
+    first, began = _contender(job, services), perf_counter()
     if delay is None:
         return [await attempt(job, services, first)]
-    return await race(first, lambda: _beside(visit, job), delay=delay, won=lambda made: made.ok)
+    return await race(
+        first, lambda: _beside(visit, job, perf_counter() - began), delay=delay, won=lambda made: made.ok
+    )
 
 
 def _contender(job: Job, services: Services) -> Contender[Made]:
     return Contender(run=lambda contender: attempt(job, services, contender))
 
 
-async def _beside(visit: Visit, job: Job) -> Contender[Made] | None:
-    """Return the next model, to be started beside one that is late; None where there is no other that may be called."""
+async def _beside(visit: Visit, job: Job, gone: float) -> Contender[Made] | None:
+    """Return the next model, to be started beside one that is late; None where there is no other that may be called.
+
+    Args:
+        gone: seconds that the late one has taken already.
+    """
     others = [c for c in untried(visit.run, visit.phase.name) if key_of(c) != job.model.key]
     ready = next((c for c in others if _why_avoided(visit, c) is None), None)
     other = _job(visit, Turn(ready), []) if ready else None
     if ready is None or other is None or not await _begins(visit, ready):
         return None
+    bounds = replace(other.bounds, left=other.bounds.left - gone)
     late = {**job.spent, f"{job.run_id}/{job.id}": NO_USAGE}
-    return _contender(
-        replace(other, number=job.number + 1, fallback=job.fallback + 1, spent=late), visit.services
-    )
+    other = replace(other, number=job.number + 1, fallback=job.fallback + 1, spent=late, bounds=bounds)
+    return _contender(other, visit.services)
 
 
 async def _update(visit: Visit, made: list[Made]) -> Update:
     """Return what the attempts change in the state: all of them are kept, the first answer counts."""
     update: Update = {
-        "attempts": [one.attempt for one in made],
+        "attempts": [*(_not_again(one.attempt) for one in made[:-1]), made[-1].attempt],
         "usage": reduce(add_usage, (one.attempt["usage"] for one in made)),
     }
     best = next((one for one in made if one.ok), None)
@@ -255,6 +261,14 @@ async def _update(visit: Visit, made: list[Made]) -> Update:
     if note := answered.pop("note", ""):
         update["attempts"] = [{**a, "note": note} if a is best.attempt else a for a in update["attempts"]]
     return {**update, **answered}
+
+
+def _not_again(attempt: Attempt) -> Attempt:
+    """Return an attempt beside which another one was made: the phase goes on from the later one."""
+    fault = attempt["fault"]
+    if fault is None or "retry" not in fault:
+        return attempt
+    return {**attempt, "fault": Fault(kind=fault["kind"], message=fault["message"], then=fault["then"])}
 
 
 async def _answered(made: Made, state: State) -> Update:

@@ -145,7 +145,7 @@ def _unpacker(encoding: str) -> _Unpack:
                 yield unpacking.decompress(piece, _AT_ONCE)
                 piece = unpacking.unconsumed_tail
         except zlib.error:
-            raise UnreadableReplyError("it cannot be unpacked") from None
+            raise UnreadableReplyError("it is not packed as it says") from None
 
     return unpack
 

@@ -102,16 +102,24 @@ def _retry(last: Attempt, candidates: Iterable[Candidate]) -> Turn | None:
 
 def dropped_providers(run: RunView) -> set[str]:
     """Return the providers that a fault of this run has ruled out."""
-    return {
-        a["provider"]
-        for a in run.get("attempts", [])
-        if a["fault"] and a["fault"]["then"] == "drop_provider" and "retry" not in a["fault"]
-    }
+    return {a["provider"] for a in run.get("attempts", []) if _drops_provider(a)}
+
+
+def _drops_provider(attempt: Attempt) -> bool:
+    """Say whether an attempt has ruled its provider out: by its fault, unless the same model is tried again first."""
+    fault = attempt["fault"]
+    return fault is not None and fault["then"] == "drop_provider" and "retry" not in fault
 
 
 def seconds_left(run: RunView, phase: str) -> float:
     """Return how long a phase may still take, with all of its attempts."""
     return run["plan"]["limits"]["phase_seconds"] - busy_seconds(attempts_of(run, phase))
+
+
+def attempt_seconds(run: RunView, phase: str) -> float:
+    """Return how long the next attempt in a phase may take: within what the phase, and the whole run, have left."""
+    limit, left = run["plan"]["limits"]["seconds"], seconds_left(run, phase)
+    return left if limit is None else min(left, limit - busy_seconds(run.get("attempts", [])))
 
 
 def over_budget(run: RunView) -> str | None:
@@ -121,7 +129,7 @@ def over_budget(run: RunView) -> str | None:
         return None
     tokens = usage["input_tokens"] + usage["output_tokens"]
     # A limit of 0 USD allows what is free.
-    if limits["usd"] is not None and usage["cost_usd"] >= limits["usd"] and usage["cost_usd"] > 0:
+    if limits["usd"] is not None and nano(usage["cost_usd"]) >= nano(limits["usd"]) and usage["cost_usd"] > 0:
         return f"{usage['cost_usd']:.6f} USD spent, the limit is {limits['usd']:g} USD"
     if limits["tokens"] is not None and tokens >= limits["tokens"]:
         return f"{tokens} tokens used, the limit is {limits['tokens']} tokens"
@@ -131,6 +139,11 @@ def over_budget(run: RunView) -> str | None:
     ):
         return f"{seconds:.1f} s used, the limit is {limits['seconds']:g} s"
     return None
+
+
+def nano(usd: float) -> int:
+    """Return USD in whole billionths, in which the order of a sum makes no difference."""
+    return round(usd * 1e9)
 
 
 def stopped_by_budget(run: RunView) -> str | None:
@@ -158,17 +171,11 @@ def busy_seconds(attempts: Iterable[Attempt]) -> float:
     return total
 
 
-def last_verdict(run: RunView) -> Verdict | None:
-    """Return the verdict given last in the order of the plan's phases."""
-    verdicts = run.get("verdicts", {})
-    given = [verdicts[p["phase"]] for p in run["plan"]["phases"] if p["phase"] in verdicts]
+def last_verdict(run: RunView, *, before: str) -> Verdict | None:
+    """Return the verdict given last, in the order of the plan's phases, before a phase of it."""
+    verdicts, names = run.get("verdicts", {}), [p["phase"] for p in run["plan"]["phases"]]
+    given = [verdicts[name] for name in names[: names.index(before)] if name in verdicts]
     return given[-1] if given else None
-
-
-def accepted(run: RunView) -> bool:
-    """Say whether the last verdict accepted the result."""
-    verdict = last_verdict(run)
-    return verdict is not None and verdict["decision"] == "accept"
 
 
 def outcome(run: RunView, phase: str) -> Step:
@@ -226,9 +233,10 @@ def _finished(run: RunView, phase: str) -> bool:
 def passed_by(run: RunView, phase: str) -> bool:
     """Say whether the phase was left out because the result was accepted before it."""
     plan = phase_plan(run, phase)
-    return (
-        plan is not None and plan["skipped_when_accepted"] and not attempts_of(run, phase) and accepted(run)
-    )
+    if plan is None or not plan["skipped_when_accepted"] or attempts_of(run, phase):
+        return False
+    verdict = last_verdict(run, before=phase)
+    return verdict is not None and verdict["decision"] == "accept"
 
 
 def skip_reason(run: RunView, phase: str) -> str | None:
@@ -251,8 +259,7 @@ def failure(run: RunView) -> str:
 
     Where no phase at all has an answer, the text begins with "All phases failed".
     """
-    stopped = [p["phase"] for p in run["plan"]["phases"] if p["critical"] and not answer_of(run, p["phase"])]
-    phase = stopped[0] if stopped else "generation"
+    phase = _stopped_at(run)
     made = attempts_of(run, phase)
     head = "All phases failed" if not any(a["ok"] for a in run.get("attempts", [])) else "The run stopped"
     plan = phase_plan(run, phase)
@@ -270,9 +277,16 @@ def failure(run: RunView) -> str:
     )
 
 
+def _stopped_at(run: RunView) -> str:
+    """Return the phase that stopped the run: one that has no model at all, else the first that has nobody left."""
+    critical = [p for p in run["plan"]["phases"] if p["critical"] and not answer_of(run, p["phase"])]
+    critical.sort(key=lambda p: (p["primary_model"] is not None, next_turn(run, p["phase"]) is not None))
+    return critical[0]["phase"] if critical else "generation"
+
+
 def _dropped(run: RunView) -> str:
     """Say which providers were ruled out, and why."""
-    failed = [a for a in run.get("attempts", []) if a["fault"] and a["fault"]["then"] == "drop_provider"]
+    failed = [a for a in run.get("attempts", []) if _drops_provider(a)]
     return "; ".join(dict.fromkeys(f"{a['provider']} was ruled out by {_cause(a)}" for a in failed))
 
 

@@ -1,6 +1,7 @@
 """What happens at a gate, told on an event loop whose time is made up.
 
-It jumps to the next timer; where nothing is left that could wake anybody, it says so instead of hanging.
+It jumps to the next timer. Where nothing is left that could wake anybody, or somebody looks again and again, it
+says so instead of hanging.
 """
 
 from __future__ import annotations
@@ -18,14 +19,21 @@ from ymera.routing.rates import Rate
 Result = TypeVar("Result")
 
 
+MOST_STEPS = 5_000
+
+
 class Jumps(selectors.SelectSelector):
     """Takes the time that it should wait for as gone by."""
 
     now = 0.0
+    steps = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("nothing is left that could wake anybody")
+        self.steps += 1
+        if timeout is None or self.steps > MOST_STEPS:
+            raise RuntimeError(
+                "nothing is left that could wake anybody" if timeout is None else "somebody polls"
+            )
         self.now += timeout + 1e-9  # no clock stands still
         return super().select(0)
 
@@ -37,6 +45,11 @@ class MadeUpTime(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumps.now
+
+    @property
+    def timers(self) -> int:
+        """How many timers are set."""
+        return sum(not timer.cancelled() for timer in self._scheduled)  # type: ignore[attr-defined]
 
 
 def on_made_up_time(main: Coroutine[Any, Any, Result]) -> Result:

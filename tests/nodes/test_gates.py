@@ -8,8 +8,8 @@ from math import inf
 
 import pytest
 
-from tests.nodes.gate_stories import Request, on_made_up_time, see_nothing_left, story_of
-from ymera.nodes.gates import Gates, TooLong, rates
+from tests.nodes.gate_stories import MadeUpTime, Request, on_made_up_time, see_nothing_left, story_of
+from ymera.nodes.gates import Gates, TooLong, Turn, rates
 from ymera.nodes.settings import Settings, SettingsError, load_settings
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.rates import UNLIMITED, Rate
@@ -171,6 +171,41 @@ def test_who_is_next_goes_as_soon_as_others_turn_out_to_have_used_too_much() -> 
     assert story.times == [0, 60]
 
 
+def test_what_is_settled_while_the_request_lasts_counts_at_once() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        gates = Gates({"p": Rate(tokens_per_minute=60)}.__getitem__, clock=loop.time)
+
+        async def wait() -> float:
+            async with gates.turn("p", run="b", tokens=30, patience=inf, waiting=lambda *_: None):
+                return loop.time()
+
+        async with gates.turn("p", run="a", tokens=60, patience=0, waiting=lambda *_: None) as place:
+            waiter = asyncio.ensure_future(wait())
+            await asyncio.sleep(5)
+            place.settle(10)
+            await asyncio.sleep(100)
+        assert await waiter == pytest.approx(5)
+
+    on_made_up_time(main())
+
+
+def test_whoever_has_its_turn_leaves_no_timer() -> None:
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, MadeUpTime)
+        gates = Gates({"p": Rate(concurrency=1)}.__getitem__, clock=loop.time)
+
+        async def one() -> None:
+            async with gates.turn("p", run="b", tokens=1, patience=1_000, waiting=lambda *_: None):
+                await asyncio.sleep(1)
+
+        await asyncio.gather(one(), one(), one())
+        return loop.timers
+
+    assert on_made_up_time(main()) == 0
+
+
 def test_a_settled_turn_can_be_settled_anew() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -184,6 +219,40 @@ def test_a_settled_turn_can_be_settled_anew() -> None:
         assert told == [(pytest.approx(10), "for a turn at p (60 tokens a minute)")]
 
     on_made_up_time(main())
+
+
+def test_who_has_no_patience_does_not_even_begin_to_wait_for_a_place() -> None:
+    story = story_of(Rate(concurrency=1), Request(lasts=5), Request(patience=0))
+    assert [str(error) for _, error in story.too_long] == ["no turn at p within 0.0 s (1 at a time)"]
+    assert story.told == []
+
+
+def test_a_newcomer_does_not_overtake_who_is_about_to_go() -> None:
+    async def main() -> list[str]:
+        gates, order, told = Gates({"p": Rate(concurrency=2)}.__getitem__), [], []
+
+        def turn(run: str) -> Turn:
+            return gates.turn(
+                "p", run=run, tokens=1, patience=9, waiting=lambda *said: told.append((run, *said))
+            )
+
+        async def wait() -> None:
+            async with turn("b"):
+                order.append("waiter")
+
+        async with turn("a"), turn("a"):
+            waiter = asyncio.ensure_future(wait())
+            await asyncio.sleep(0)
+        async with turn("c"):  # both places are free, and the waiter, woken, has not looked yet
+            order.append("newcomer")
+        await waiter
+        assert told == [
+            ("b", None, "for a turn at p (2 at a time)"),
+            ("c", None, "for a turn at p (others are before it)"),
+        ]
+        return order
+
+    assert on_made_up_time(main()) == ["waiter", "newcomer"]
 
 
 @pytest.mark.parametrize("end", [asyncio.CancelledError, ValueError, KeyError])

@@ -230,7 +230,7 @@ class Process:
         self._learn(changes or {})
         return changes is not None
 
-    def _begin(self, run: Run, lane: Lane, turn: flow.Turn) -> Call:
+    def _begin(self, run: Run, lane: Lane, turn: flow.Turn, *, gone: float = 0.0) -> Call:
         view = run.view(lane)
         made, name = flow.attempts_of(view, lane.phase), flow.key_of(turn.candidate)
         call = Call(
@@ -239,7 +239,7 @@ class Process:
             again=turn.again,
             tries=sum(flow.key_of(a) == name for a in made) + 1,
             others=any(flow.key_of(c) != name for c in flow.untried(view, lane.phase)),
-            left=flow.seconds_left(view, lane.phase),
+            left=flow.seconds_left(view, lane.phase) - gone,
             began=self.now,
             not_before=turn.not_before,
             mark=self.mark(turn.candidate["provider"]),
@@ -253,9 +253,10 @@ class Process:
         view = run.view(lane)
         others = [c for c in flow.untried(view, lane.phase) if flow.key_of(c) != flow.key_of(first.candidate)]
         ready = [c for c in others if flow.key_of(c) not in self.avoided(others)]
-        if not ready or not self._probe(ready[0]):
+        in_time = self.now - first.began < first.left
+        if not in_time or not ready or not self._probe(ready[0]):
             return None
-        return self._begin(run, lane, flow.Turn(ready[0]))
+        return self._begin(run, lane, flow.Turn(ready[0]), gone=self.now - first.began)
 
     # --- its end ------------------------------------------------------------------------------------------
 
@@ -265,7 +266,7 @@ class Process:
         attempt = self._attempt(lane, call, outcome)
         lane.held.append(attempt)
         if attempt["ok"]:
-            lane.held += [self._cancelled(lane, loser) for loser in lane.calls]
+            lane.held += [self._attempt(lane, loser, Outcome(kind="cancelled")) for loser in lane.calls]
             lane.calls.clear()
             if CATALOGUE.phases[lane.phase].judges:
                 lane.verdict = Verdict(decision=outcome.decision, findings=[], checks=[])
@@ -307,12 +308,6 @@ class Process:
         )
         retry = retry_after_fault(kind, situation)
         return Fault({**fault, "retry": retry}) if retry else fault
-
-    def _cancelled(self, lane: Lane, loser: Call) -> Attempt:
-        """Write down that another model answered first."""
-        self._learn(after_call(self.known, loser.circuits, kind="cancelled", now=self.now))
-        fault = Fault(kind="cancelled", message="another one answered first", then="stop")
-        return _record(lane.phase, loser, fault, seconds=self.now - loser.began, waited=0.0)
 
     def _learn(self, changes: Changes) -> None:
         """Take changes in: a deadline never comes nearer, but by an answer."""

@@ -326,6 +326,39 @@ def test_refinement_is_passed_by_when_the_review_accepts_and_says_so() -> None:
     assert flow.skip_reason(view, "refinement") == "skipped: the review accepted the result"
 
 
+def test_a_later_verdict_does_not_take_back_what_an_earlier_one_has_made_needless() -> None:
+    accept = Verdict(decision="accept", findings=[], checks=[])
+    revise = Verdict(decision="revise", findings=["late"], checks=[])
+    phases = ("generation", "review", "validation")
+    view = run(
+        GENERATION,
+        REVIEW,
+        planned("refinement", "a:1"),
+        planned("validation", "a:1"),
+        attempts=[attempt(phase, 1, "a:1") for phase in phases],
+        verdicts={"review": accept, "validation": revise},
+    )
+    assert flow.passed_by(view, "refinement")
+    assert flow.status(view) == "succeeded"
+
+
+def test_a_failure_names_the_phase_that_has_no_model() -> None:
+    view = run(planned("planning", "a:1"), planned("generation"))
+    assert flow.status(view) == "no_model"
+    assert flow.failure(view) == "All phases failed: no usable model for generation"
+
+
+def test_an_attempt_has_no_more_time_than_its_phase_and_its_run_have_left() -> None:
+    made = [
+        attempt("planning", 1, "a:1", seconds=4.0),
+        attempt("generation", 1, "a:1", "next", at=10, seconds=3.0),
+    ]
+    limits = Limits({**NO_LIMITS, "seconds": 10.0})
+    view = run(planned("planning", "a:1"), GENERATION, attempts=made, limits=limits)
+    assert flow.seconds_left(view, "generation") == 297.0
+    assert flow.attempt_seconds(view, "generation") == 3.0
+
+
 def test_when_no_phase_has_an_answer_the_failure_says_so_with_every_cause() -> None:
     view = run(
         planned("generation", "a:1", "b:1"),

@@ -153,7 +153,7 @@ class Router(RuleBasedStateMachine):
             check_call(self.process, run, lane, call)
             return
         assert lane.step not in ("retry", "fallback"), "the phase would be visited for ever"
-        check_nobody_left(run, lane)
+        check_left(run, lane)
         self._leave(run, random.Random(0))
 
     def _finish(self, run: Run, lane: Lane, call: Call, outcome: Outcome, order: random.Random) -> None:
@@ -217,13 +217,17 @@ def check_call(process: Process, run: Run, lane: Lane, call: Call) -> None:
         assert flow.key_of(other) in avoided | under_way or other["provider"] in shaky, "it was passed over"
 
 
-def check_nobody_left(run: Run, lane: Lane) -> None:
+def check_left(run: Run, lane: Lane) -> None:
     """A phase is left without an answer only where nobody may try: the last candidate is never skipped."""
-    view, made = run.view(lane), lane.made
+    view = run.view(lane)
     over = flow.passed_by(view, lane.phase) or flow.stopped_by_budget(view)
-    ended = any(a["ok"] or (a["fault"] and a["fault"]["then"] == "stop") for a in made)
-    late = flow.busy_seconds(made) >= run.wishes.phase_seconds
-    assert over or ended or late or not _untried(run, lane)
+    assert over or any(a["ok"] for a in lane.made) or _nobody_left(run, lane)
+
+
+def _nobody_left(run: Run, lane: Lane) -> bool:
+    stopped = any(a["fault"] and a["fault"]["then"] == "stop" for a in lane.made)
+    late = flow.busy_seconds(lane.made) >= run.wishes.phase_seconds
+    return stopped or late or not _untried(run, lane)
 
 
 def check_phase(run: Run, lane: Lane) -> None:
@@ -286,9 +290,21 @@ def check_end(run: Run) -> None:
 
 
 def _is_whole(run: Run) -> bool:
-    """Say whether nothing is left to be done: every phase has its answer, was passed by, or was given up."""
-    view = run.view()
-    return all(flow.skip_reason(view, p["phase"]) != "not reached" for p in run.plan["phases"])
+    """Say whether nothing is left to be done: each phase was answered, passed by, or given up for no want of money."""
+    for phase in (plan["phase"] for plan in run.plan["phases"]):
+        made = flow.attempts_of(run.view(), phase)
+        if any(a["ok"] for a in made) or _accepted_before(run, phase):
+            continue
+        dear = any(a["fault"] and a["fault"]["kind"] == "over_budget" for a in made)
+        if CATALOGUE.phases[phase].critical or dear or not _nobody_left(run, Lane(phase=phase, made=made)):
+            return False
+    return True
+
+
+def _accepted_before(run: Run, phase: str) -> bool:
+    """Say whether a phase is needless: the verdict before it, in the order of the phases, accepts."""
+    given = [run.verdicts[name] for name in PHASES[: PHASES.index(phase)] if name in run.verdicts]
+    return phase == "refinement" and bool(given) and given[-1]["decision"] == "accept"
 
 
 Router.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -160,7 +160,7 @@ class FaultyServer:
     def _remember(self, request: Request) -> None:
         self.requests.append(request)
         if self._remembered is not None:
-            del self.requests[: len(self.requests) - self._remembered]
+            del self.requests[: max(len(self.requests) - self._remembered, 0)]
 
     def _bill(self, request: Request, input_tokens: int, output_tokens: int) -> None:
         billed = self.billed[request.provider, request.model]
