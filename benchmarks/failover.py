@@ -5,7 +5,8 @@
 
 A provider of our own (benchmarks/wall.py) misbehaves in sixteen ways, at FailoverBench's true times, and
 benchmarks/sixteen.py judges what the caller was told together with what the provider saw. All scenarios of all systems
-run side by side, which takes as long as the slowest. A peer that is not installed is left out, and named.
+run side by side, which takes as long as the slowest: under two minutes. Then what each system adds to a call is
+measured (benchmarks/added.py): five minutes. A peer that is not installed is left out, and named.
 """
 
 from __future__ import annotations
@@ -72,9 +73,8 @@ async def try_all(
     base_url: str, systems: Sequence[System], scenarios: Sequence[Scenario], *, stagger_s: float = STAGGER_S
 ) -> list[Cell]:
     """Run every scenario through every system, side by side, and judge them."""
-    for (
-        system
-    ) in systems:  # one after the other: imports and first calls are slow, and are not what is measured
+    # First one after the other: imports and first calls are slow, and are not what is tried.
+    for system in systems:
         await _is_alive(base_url, system)
     tasks = {}
     async with asyncio.TaskGroup() as group:

@@ -107,20 +107,28 @@ def _checked_stream(library: str) -> Any:
             self._stream, self._unpack, self._reading = stream, unpack, reading
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            reading = self._reading
             try:
-                async for packed in self._stream:
-                    for piece in self._unpack(packed):
-                        for number, good in enumerate(reading.take(piece)):
-                            if number:
-                                await asyncio.sleep(0)  # some clients take milliseconds for an event
-                            yield good
-                        if reading.fault:
-                            raise reading.fault
-                        if reading.over:
-                            return
+                async for piece in self._pieces():
+                    yield piece
             except broken as error:
+                await self.aclose()
                 raise BrokenReplyError(str(error) or type(error).__name__) from error
+            except Exception:
+                await self.aclose()  # not every client gives back the connection of a stream that breaks
+                raise
+
+        async def _pieces(self) -> AsyncIterator[bytes]:
+            reading = self._reading
+            async for packed in self._stream:
+                for piece in self._unpack(packed):
+                    for number, good in enumerate(reading.take(piece)):
+                        if number:
+                            await asyncio.sleep(0)  # some clients take milliseconds for an event
+                        yield good
+                    if reading.fault:
+                        raise reading.fault
+                    if reading.over:
+                        return
             yield reading.rest()
 
         async def aclose(self) -> None:

@@ -306,3 +306,28 @@ async def test_what_was_asked_for_as_a_stream_is_read_whatever_it_is_called(
         response = await client.post("http://x", json=asked)
     assert response.headers["content-type"] == called
     assert response.request.headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[b'{"error": {"message": "down"}}'], [b"<html>down</html>"], [b"data: {half\n\n"]],
+    ids=["an error in a 200", "a page", "a line that is no JSON"],
+)
+async def test_a_reply_that_breaks_gives_its_connection_back_even_if_its_client_does_not(
+    pieces: Pieces,
+) -> None:
+    stream = Stream(pieces)
+    events = httpx.Headers({"content-type": "text/event-stream"})
+
+    async def reply(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=events, stream=stream)
+
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(reply), event_hooks=reply_hooks(100)
+    ) as client:
+        request = client.build_request("POST", "http://x", json={"stream": True})
+        response = await client.send(request, stream=True)
+        with pytest.raises(ReplyError):
+            async for _ in response.stream:  # type: ignore[union-attr]  # an async client's
+                pass
+        assert stream.closed
