@@ -6,7 +6,7 @@
 A provider of our own (benchmarks/wall.py) misbehaves in sixteen ways, at FailoverBench's true times, and
 benchmarks/sixteen.py judges what the caller was told together with what the provider saw. All scenarios of all systems
 run side by side, which takes as long as the slowest: under two minutes. Then what each system adds to a call is
-measured (benchmarks/added.py): five minutes. A peer that is not installed is left out, and named.
+measured (benchmarks/added.py): some minutes more. A peer that is not installed is left out, and named.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -56,18 +57,24 @@ async def _listen(
 ) -> None:
     """Take in a stream of chunks, keeping what has come when it breaks or stands still.
 
-    One timer stands for all three limits: it is set anew with every piece of the answer.
+    One timer stands for all three limits. It is not set anew with every piece of the answer but a tenth late, so that
+    it holds for a while: setting it takes longer than taking in a piece.
     """
-    now = asyncio.get_running_loop().time
+    now, chunks, pieces = asyncio.get_running_loop().time, answer.chunks, aiter(stream)
     end = now() + job.bounds.left - answer.waited
     limit.reschedule(min(end, now() + job.bounds.first_token))
-    async for chunk in stream:
-        answer.chunks.append(chunk)
-        if answer.first_token_seconds is None and says_something(chunk):
+    async for chunk in pieces:
+        chunks.append(chunk)
+        if says_something(chunk):
             answer.first_token_seconds = answer.seconds
             contender.begun.set()
-        if answer.first_token_seconds is not None:
-            limit.reschedule(min(end, now() + job.bounds.silence))
+            break
+    slack, set_anew = job.bounds.silence / 10, -inf
+    async for chunk in pieces:
+        chunks.append(chunk)
+        if (at := now()) > set_anew:
+            set_anew = at + slack
+            limit.reschedule(min(end, set_anew + job.bounds.silence))
 
 
 def says_something(chunk: AIMessage) -> bool:

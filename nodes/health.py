@@ -80,6 +80,11 @@ class Health:
     def _is_time_to_look(self, now: float) -> bool:
         return not 0 <= now - self._looked_at < LOOK_SECONDS
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is known to fail."""
+        return not self._known
+
     def why_avoided(self, model: ModelProfile, key_mark: str) -> str | None:
         """Return why a model had better not be called now, in words for a person; None where it may be."""
         if not self._known:

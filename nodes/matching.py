@@ -120,6 +120,8 @@ class AgentModelMatcher:
 
     def cooling(self, model: ModelProfile) -> str | None:
         """Return why a model had better be left alone for a while, or None."""
+        if self.health.is_calm:
+            return None
         provider = self._base.providers[model.provider]
         return self.health.why_avoided(model, mark_of(keys_of(provider, self.settings)))
 

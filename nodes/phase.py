@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
+from ..routing.catalogue import Catalogue
 from ..routing.flow import (
     Turn,
     attempt_seconds,
@@ -23,7 +24,16 @@ from ..routing.flow import (
 )
 from ..routing.matcher import find_agent
 from ..routing.prediction import first_token_seconds
-from ..routing.records import Attempt, Candidate, Fault, ModelProfile, PhaseProfile, Rejected, RunView
+from ..routing.records import (
+    AgentTaskProfile,
+    Attempt,
+    Candidate,
+    Fault,
+    ModelProfile,
+    PhaseProfile,
+    Rejected,
+    RunView,
+)
 from .attempt import attempt
 from .faults import keys_of, make_fault
 from .health import mark_of
@@ -54,6 +64,7 @@ class Visit:
     """One visit to a phase's node: the run as it stands, and what its caller wishes."""
 
     phase: PhaseProfile
+    catalogue: Catalogue
     state: State
     run: RunView
     context: RunContext
@@ -66,7 +77,16 @@ class Visit:
 
     def model(self, candidate: Candidate) -> ModelProfile | None:
         """Return a candidate's model; None where the catalogue has changed since the plan and lacks it."""
-        return self.services.matcher.catalogue.models.get(key_of(candidate))
+        return self.catalogue.models.get(key_of(candidate))
+
+    @property
+    def agent(self) -> AgentTaskProfile:
+        """The profile of the run's agent."""
+        return find_agent(self.run["plan"]["agent_name"], self.catalogue, strict=False)[0]
+
+    def key_mark(self, model: ModelProfile) -> str:
+        """Return the fingerprint of the key with which a model is called."""
+        return mark_of(keys_of(self.catalogue.providers[model.provider], self.services.settings))
 
 
 def phase_node(phase: str, services: Services) -> Node:
@@ -77,8 +97,10 @@ def phase_node(phase: str, services: Services) -> Node:
     """
 
     async def node(state: State, runtime: Runtime[RunContext]) -> Update:
+        catalogue = services.matcher.catalogue
         visit = Visit(
-            phase=services.matcher.catalogue.phases[phase],
+            phase=catalogue.phases[phase],
+            catalogue=catalogue,
             state=state,
             run=view(state),
             context=runtime.context or NO_WISHES,
@@ -100,16 +122,17 @@ def phase_node(phase: str, services: Services) -> Node:
 
 async def _whose_turn(visit: Visit) -> tuple[Turn | None, list[Rejected]]:
     """Return whose turn it is, and who was passed over for it because it is cooling down."""
-    avoided = {
-        key_of(c): why for c in untried(visit.run, visit.phase.name) if (why := _why_avoided(visit, c))
-    }
+    avoided: dict[str, str] = {}
+    if not visit.services.health.is_calm:
+        left = untried(visit.run, visit.phase.name)
+        avoided = {key_of(c): why for c in left if (why := _why_avoided(visit, c))}
     turn = next_turn(visit.run, visit.phase.name, avoided)
     while turn is not None and turn.again is None and key_of(turn.candidate) not in avoided:
         if await _begins(visit, turn.candidate):
             break
         avoided[key_of(turn.candidate)] = "another run is finding out whether it is back"
         turn = next_turn(visit.run, visit.phase.name, avoided)
-    if turn is None or turn.again or key_of(turn.candidate) in avoided:
+    if turn is None or turn.again or not avoided or key_of(turn.candidate) in avoided:
         return turn, []
     better = [c for c in untried(visit.run, visit.phase.name) if c["score"] >= turn.candidate["score"]]
     return turn, [
@@ -121,25 +144,20 @@ async def _whose_turn(visit: Visit) -> tuple[Turn | None, list[Rejected]]:
 
 def _why_avoided(visit: Visit, candidate: Candidate) -> str | None:
     model = visit.model(candidate)
-    return visit.services.health.why_avoided(model, _mark(visit, model)) if model else None
+    return visit.services.health.why_avoided(model, visit.key_mark(model)) if model else None
 
 
 async def _begins(visit: Visit, candidate: Candidate) -> bool:
     """Say whether a model may be called now: of one that was cooling down, one call finds out for all."""
     model = visit.model(candidate)
-    if model is None:
+    if model is None or visit.services.health.is_calm:
         return True
     seconds = min(attempt_seconds(visit.run, visit.phase.name), _first_token(visit, model))
-    return await visit.services.health.begin(model, _mark(visit, model), seconds)
-
-
-def _mark(visit: Visit, model: ModelProfile) -> str:
-    provider = visit.services.matcher.catalogue.providers[model.provider]
-    return mark_of(keys_of(provider, visit.services.settings))
+    return await visit.services.health.begin(model, visit.key_mark(model), seconds)
 
 
 def _first_token(visit: Visit, model: ModelProfile) -> float:
-    provider = visit.services.matcher.catalogue.providers[model.provider]
+    provider = visit.catalogue.providers[model.provider]
     own = visit.context.first_token_timeout or visit.services.settings.first_token_timeout
     return own or first_token_seconds(model, provider)
 
@@ -149,13 +167,13 @@ def _job(visit: Visit, turn: Turn, avoided: list[Rejected]) -> Job | None:
     model, made = visit.model(turn.candidate), visit.made
     if model is None:
         return None
-    catalogue, settings, context = visit.services.matcher.catalogue, visit.services.settings, visit.context
-    provider = catalogue.providers[model.provider]
+    settings, context = visit.services.settings, visit.context
+    provider = visit.catalogue.providers[model.provider]
     tried = {key_of(a) for a in made} - {model.key}
     return Job(
         run_id=visit.state["run_id"],
         phase=visit.phase,
-        agent=find_agent(visit.run["plan"]["agent_name"], catalogue, strict=False)[0],
+        agent=visit.agent,
         model=model,
         provider=provider,
         candidate=turn.candidate,
@@ -182,7 +200,6 @@ def _job(visit: Visit, turn: Turn, avoided: list[Rejected]) -> Job | None:
 
 def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
     """Return the messages: with less of the earlier outputs where they were too long, or to mend an answer."""
-    agent, _ = find_agent(visit.run["plan"]["agent_name"], visit.services.matcher.catalogue, strict=False)
     material = Material(
         task_description=visit.state["task_description"],
         task_parameters=visit.state["task_parameters"],
@@ -190,7 +207,7 @@ def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
     )
     earlier = [a for a in visit.made if key_of(a) == model.key and a["fault"]]
     too_long = sum(a["fault"] is not None and a["fault"]["kind"] in TOO_LONG for a in earlier)
-    request = messages(visit.phase, agent, model, material, share=0.5**too_long)
+    request = messages(visit.phase, visit.agent, model, material, share=0.5**too_long)
     if turn.again == "repair" and earlier:
         return mending(request, earlier[-1].get("partial", ""), WANTED)
     return request

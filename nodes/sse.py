@@ -23,7 +23,7 @@ from pydantic_core import from_json
 from ..routing.errors import YmeraError
 
 LONGEST_EVENT: Final = 8 * 2**20
-"""Bytes of one event, or of a reply that is one document: an answer of 128,000 tokens at once has about 1 MB."""
+"""Bytes of one event, or of a reply that is one document: room for 128,000 tokens at once, many times over."""
 LONGEST_REFUSAL: Final = 2**20
 """Bytes that are read of a reply with an error status: the status tells what went wrong."""
 _ROOM: Final = 2**20
@@ -67,8 +67,8 @@ class FailedReplyError(ReplyError):
 def reply_hooks(max_output_tokens: int) -> dict[str, list[Hook]]:
     """Return the `event_hooks` of an HTTP client that check every reply.
 
-    A reply may have 1 MB and 1 KB for each token that was asked for: an event with a single token has 150 to 700
-    bytes, depending on the provider.
+    A reply may have 1 MB, and 1 KB for each token that was asked for: the event of a single token is a few hundred
+    bytes of JSON.
     """
     most = _ROOM + _ROOM_PER_TOKEN * max_output_tokens
 

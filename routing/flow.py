@@ -148,17 +148,21 @@ def nano(usd: float) -> int:
 
 def stopped_by_budget(run: RunView) -> str | None:
     """Return why the run may spend no more: a limit is reached, or too near for any model of a phase."""
-    return over_budget(run) or next(
-        (why for p in run["plan"]["phases"] if (why := _unaffordable(run, p))), None
-    )
+    if (reached := over_budget(run)) or not any(_was_too_dear(a) for a in run.get("attempts", [])):
+        return reached
+    return next((why for plan in run["plan"]["phases"] if (why := _unaffordable(run, plan))), None)
+
+
+def _was_too_dear(attempt: Attempt) -> bool:
+    return attempt["fault"] is not None and attempt["fault"]["kind"] == "over_budget"
 
 
 def _unaffordable(run: RunView, plan: PhasePlan) -> str | None:
     made = attempts_of(run, plan["phase"])
-    if answered(made) or next_turn(run, plan["phase"]):
+    dear = [a["fault"]["message"] for a in made if a["fault"] and _was_too_dear(a)]
+    if not dear or answered(made) or next_turn(run, plan["phase"]):
         return None
-    dear = [a["fault"]["message"] for a in made if a["fault"] and a["fault"]["kind"] == "over_budget"]
-    return dear[-1] if dear else None
+    return dear[-1]
 
 
 def busy_seconds(attempts: Iterable[Attempt]) -> float:

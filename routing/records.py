@@ -77,7 +77,7 @@ class ProviderProfile:
     variables: tuple[str, ...] = ()
     base_url: str | None = None
     retired_on: date | None = None
-    first_token_s: float = 12.0
+    first_token_s: float = 10.0
     silence_s: float = 20.0
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None

@@ -44,7 +44,7 @@ class _Provider(_Entry):
     variables: list[Name] = []
     base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     retired_on: date | None = None
-    first_token_s: Seconds = 12.0
+    first_token_s: Seconds = 10.0
     silence_s: Seconds = 20.0
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None

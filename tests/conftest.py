@@ -11,6 +11,8 @@ from tests.servers.aimock import Aimock, running_aimock
 from ymera.nodes.settings import Settings, load_settings
 from ymera.routing.catalogue import builtin_catalogue
 
+pytest_plugins = ["tests.faults.report"]
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

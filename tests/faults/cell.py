@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-from langgraph.checkpoint.memory import InMemorySaver
 
 from tests.scripted import no_time
 from tests.servers.clients import MODELS, PROVIDERS
@@ -21,7 +18,7 @@ from ymera.nodes.services import Services, services_over
 from ymera.nodes.settings import Settings
 from ymera.results import MultiModelResult, result_of
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.records import AgentTaskProfile, Attempt, ModelProfile, Price, ProviderProfile
+from ymera.routing.records import AgentTaskProfile, Attempt, ModelProfile, Price
 
 from .matrix import Outcome, Row, Situation
 
@@ -35,26 +32,74 @@ PRICE = Price(input=1.0, output=2.0)
 SCORES = dict.fromkeys(("speed", "quality", "code", "reasoning", "accuracy", "creativity", "planning"), 10.0)
 
 
+@dataclass(kw_only=True)
+class Stream:
+    """What whoever watches a run is shown: words by attempt, how attempts end, and the state as it stands."""
+
+    words: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, bool] = field(default_factory=dict)
+    state: Any = None
+
+    def take(self, mode: str, said: Any) -> None:
+        """Take in a piece of the stream."""
+        if mode == "messages":
+            chunk, metadata = said
+            name = str(metadata["attempt_id"])
+            self.words[name] = self.words.get(name, "") + str(chunk.text)
+        elif mode == "values":
+            self.state = said
+        elif said["event"] == "attempt_ended":
+            self.ended[said["attempt"]["id"]] = said["attempt"]["ok"]
+
+    def shown(self) -> list[str]:
+        """Return the words of the attempts that are said to have answered."""
+        return [words for name, words in self.words.items() if self.ended[name]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was seen of a cell."""
+    """What was seen of a cell.
 
+    Args:
+        attempts: of the phase in which the fault strikes.
+        requests, rescues: that reached the first choice, and the fallback, in that phase.
+        billed: the tokens that the first choice has reported.
+    """
+
+    client: str
     result: MultiModelResult
     attempts: list[Attempt]
     requests: int
-    fallback_requests: int
-    streamed: Mapping[str, str]
-    seconds: float
+    rescues: int
+    billed: tuple[int, int]
+    stream: Stream
 
     @property
-    def faults(self) -> list[str]:
-        return [a["fault"]["kind"] for a in self.attempts if a["fault"]]
+    def failed(self) -> list[Attempt]:
+        """The attempts that failed."""
+        return [a for a in self.attempts if not a["ok"]]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of their faults."""
+        return [a["fault"]["kind"] for a in self.failed if a["fault"]]
 
     @property
     def outcome(self) -> Outcome:
-        if self.attempts and self.attempts[-1]["ok"]:
-            return "answered by the fallback" if len(self.attempts) > 1 else "succeeded"
+        """What came of it."""
+        if answer := next((a for a in self.attempts if a["ok"]), None):
+            return "taken for an answer" if answer["provider"] == self.client else "fallback"
         return "skipped" if self.result.success else "failed"
+
+    @property
+    def model(self) -> str:
+        """The first choice."""
+        return MODELS[self.client].name
+
+    @property
+    def text(self) -> str:
+        """The run's result."""
+        return str(self.result.final_result or "")
 
 
 def other_than(client: str) -> str:
@@ -62,35 +107,22 @@ def other_than(client: str) -> str:
     return "groq" if client == "openai" else "openai"
 
 
-def first_choice(client: str, where: Situation, patience: float) -> ModelProfile:
-    return replace(
-        MODELS[client],
-        scores=SCORES,
-        price=PRICE,
-        first_token_s=patience,
-        never_for=() if where.critical else ("generation",),
-    )
-
-
-def models(client: str, where: Situation, patience: float) -> dict[str, ModelProfile]:
-    """Return who takes part: the first choice, a fallback where one is left, and who does the other phase."""
+def models(client: str, where: Situation, first_word_s: float) -> dict[str, ModelProfile]:
+    """Return who takes part: the first choice, a fallback where one is left, and who does the phase before."""
+    first = replace(MODELS[client], scores=SCORES, price=PRICE, first_token_s=first_word_s)
     fallback = replace(MODELS[other_than(client)], scores=dict.fromkeys(SCORES, 5.0), price=PRICE)
     worker = replace(fallback, name="worker", model_id="worker", never_for=("review",))
+    taking_part = [first, fallback] if where.fallback_left else [first]
     if not where.critical:
-        fallback = replace(fallback, never_for=("generation",))
-    taking_part = [first_choice(client, where, patience)]
-    taking_part += [fallback] if where.fallback_left else []
-    taking_part += [] if where.critical else [worker]
+        taking_part = [replace(model, never_for=("generation",)) for model in taking_part] + [worker]
     return {model.key: model for model in taking_part}
-
-
-def providers(client: str, patience: float) -> dict[str, ProviderProfile]:
-    return {**PROVIDERS, client: replace(PROVIDERS[client], silence_s=patience)}
 
 
 def services_for(
     client: str, row: Row, where: Situation, settings: Settings, chat_models: ChatModels
 ) -> Services:
+    """Return services on which no other cell has left anything."""
+    patience = row.patience(client, where)
     agent = AgentTaskProfile(
         agent_name="tester",
         task_type="test",
@@ -99,8 +131,8 @@ def services_for(
     )
     catalogue = replace(
         builtin_catalogue(),
-        providers=providers(client, row.patience_s),
-        models=models(client, where, row.patience_s),
+        providers={**PROVIDERS, client: replace(PROVIDERS[client], silence_s=patience.silence)},
+        models=models(client, where, patience.first_word),
         agents={"tester": agent},
     )
     matcher = AgentModelMatcher(settings, catalogue, Health(None))
@@ -118,27 +150,26 @@ async def run_cell(client: str, row: Row, where: Situation, server: FaultyServer
     """Run a phase whose first choice fails as the row says, and return what was seen."""
     server.reset()
     rescuer = other_than(client)
-    server.script(client, then=row.reply)
+    server.script(client, then=row.case.reply)
     server.script(rescuer, model="worker", then=Answer(WORK))
     server.script(rescuer, then=Answer(RESCUE))
     layout = (("generation",),) if where.critical else (("generation",), ("review",))
-    graph = build(layout, services, "tester").compile(checkpointer=InMemorySaver())
-    config: Any = {"configurable": {"thread_id": "cell"}}
-    streamed: dict[str, str] = {}
-    began = time.perf_counter()
+    graph = build(layout, services, "tester").compile()
+    stream, began = Stream(), time.perf_counter()
     asked: Any = {"task": TASK, "agent": "tester"}
-    async for chunk, metadata in graph.astream(asked, config, stream_mode="messages"):
-        name = str(dict(metadata).get("attempt_id"))
-        streamed[name] = streamed.get(name, "") + str(getattr(chunk, "text", ""))
-    seconds = time.perf_counter() - began
-    state: Any = (await graph.aget_state(config)).values
-    result = result_of(state, thread_id="cell", seconds=seconds)
-    phase = "generation" if where.critical else "review"
+    async for mode, said in graph.astream(asked, stream_mode=["messages", "custom", "values"]):
+        stream.take(str(mode), said)
     return Seen(
-        result=result,
-        attempts=[a for a in state["attempts"] if a["phase"] == phase],
+        client=client,
+        result=result_of(stream.state, thread_id="cell", seconds=time.perf_counter() - began),
+        attempts=[a for a in stream.state["attempts"] if a["phase"] == layout[-1][0]],
         requests=len(server.sent_to(client)),
-        fallback_requests=len(server.sent_to(rescuer)) - len(server.sent_to(rescuer, "worker")),
-        streamed=streamed,
-        seconds=seconds,
+        rescues=len(server.sent_to(rescuer, MODELS[rescuer].model_id)),
+        billed=_billed(server, client),
+        stream=stream,
     )
+
+
+def _billed(server: FaultyServer, client: str) -> tuple[int, int]:
+    bills = [bill for (provider, _), bill in server.billed.items() if provider == client]
+    return sum(bill.input_tokens for bill in bills), sum(bill.output_tokens for bill in bills)

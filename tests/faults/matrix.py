@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal, NamedTuple
 
+from tests.servers.cases import CASES, Case
 from tests.servers.clients import NAMES
-from tests.servers.faulty import Answer, Fault, Reply
+from tests.servers.faulty import Answer, Fault
 from ymera.routing.faults import FaultKind, kind_profile
 
-Outcome = Literal["answered by the fallback", "failed", "skipped", "succeeded"]
-Place = Literal["server", "nobody", "nowhere"]
-"""Where the first choice's address leads: to the server, to a closed port, or to a host that does not exist."""
+Outcome = Literal["fallback", "failed", "skipped", "taken for an answer"]
+"""Answered by the fallback; the run failed; the phase was skipped. The last one must never be seen."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One fault.
-
-    Args:
-        reply: what the provider says to every request; it makes no difference where nobody is there.
-        kind: of the fault that is written down; `unlike` names the clients with another one, and `whole` is the kind
-            where a client asks for a document instead of a stream.
-        wordy: part of an answer comes before it breaks.
-        patience_s: the first choice's limits on its first token and on silence; all others have the usual ones.
-    """
-
-    reply: Reply = field(default_factory=Answer)
-    kind: FaultKind
-    unlike: Mapping[str, FaultKind] = field(default_factory=dict)
-    whole: FaultKind | None = None
-    place: Place = "server"
-    wordy: bool = False
-    patience_s: float = 2.0
-
-    def kind_of(self, client: str, where: Situation) -> FaultKind:
-        if self.whole and not is_streamed(client, where):
-            return self.whole
-        return self.unlike.get(client, self.kind)
+SHORT_S = 0.2
+"""Patience with a provider that never comes to an end."""
+LONG_S = 30.0
+"""Patience with all others, on a busy machine too."""
+PHASE_S = 300.0
+"""Seconds that a phase may take, as the settings have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,140 +35,141 @@ class Situation:
         return f"{phase}, {'a fallback' if self.fallback_left else 'none'} left"
 
 
+SITUATIONS = tuple(
+    Situation(critical=critical, fallback_left=left) for critical, left in product((True, False), repeat=2)
+)
+
+
 def is_streamed(client: str, where: Situation) -> bool:
     """Say whether a client streams: Groq's does not where JSON of a schema is asked for, as a review does."""
     return client != "groq" or where.critical
 
 
-SITUATIONS = tuple(
-    Situation(critical=critical, fallback_left=left) for critical in (True, False) for left in (True, False)
-)
-LATE = 30.0
-"""Seconds that a reply comes too late."""
-SHORT = 0.25
-"""Seconds of patience with one that does."""
+class Patience(NamedTuple):
+    """Seconds until the first choice's first word, and between two of its words."""
 
-ROWS: Mapping[str, Row] = {
-    "400": Row(reply=Fault("400"), kind="bad_request"),
-    "401": Row(reply=Fault("401"), kind="authentication"),
-    "402": Row(reply=Fault("402"), kind="quota_spent"),
-    "quota spent, in the provider's words": Row(reply=Fault("quota"), kind="quota_spent"),
-    "403": Row(reply=Fault("403"), kind="not_allowed"),
-    "404": Row(reply=Fault("404"), kind="not_found"),
-    "408": Row(reply=Fault("408"), kind="timed_out"),
-    "413": Row(reply=Fault("413"), kind="request_too_large"),
-    "422": Row(reply=Fault("422"), kind="bad_request"),
-    "429": Row(reply=Fault("429"), kind="rate_limited"),
-    "429, Retry-After 2 s": Row(reply=Fault("429", retry_after="2"), kind="rate_limited"),
-    "429, Retry-After an hour": Row(reply=Fault("429", retry_after="3600"), kind="rate_limited"),
-    "500": Row(reply=Fault("500"), kind="server_error"),
-    "502": Row(reply=Fault("502"), kind="server_error"),
-    "503": Row(reply=Fault("503"), kind="server_error", unlike={"google": "overloaded"}),
-    "504": Row(reply=Fault("504"), kind="timed_out"),
-    "529": Row(reply=Fault("529"), kind="overloaded"),
-    "context too long": Row(reply=Fault("context"), kind="context_too_long"),
-    "content filter, 400": Row(reply=Fault("filter"), kind="refused"),
-    "content filter, finish reason": Row(reply=Answer(finish="filter"), kind="refused"),
-    "length": Row(reply=Answer(finish="length"), kind="length_reached", wordy=True),
-    "empty text": Row(reply=Answer("  "), kind="empty"),
-    "empty choices": Row(reply=Fault("empty_choices"), kind="empty"),
-    "no events": Row(reply=Fault("no_events"), kind="empty", whole="malformed"),
-    "slow headers": Row(reply=Answer(headers_wait_s=LATE), kind="timed_out", patience_s=SHORT),
-    "slow first token": Row(reply=Answer(wait_s=LATE), kind="timed_out", patience_s=SHORT),
-    "never answers": Row(reply=Fault("silent"), kind="timed_out", patience_s=SHORT),
-    "stall midway": Row(
-        reply=Fault("stall"), kind="stalled", whole="timed_out", wordy=True, patience_s=SHORT
-    ),
-    "cut midway": Row(reply=Fault("cut"), kind="cut_short", wordy=True),
-    "reset midway": Row(reply=Fault("reset_midway"), kind="cut_short", wordy=True),
-    "clean end without finish": Row(reply=Answer(finish=None), kind="cut_short", wordy=True),
-    "error event midway": Row(reply=Fault("error_event"), kind="server_error", wordy=True),
-    "error event first": Row(reply=Fault("error_first"), kind="server_error"),
-    "bad JSON line": Row(reply=Fault("bad_json"), kind="malformed", wordy=True),
-    "no UTF-8": Row(reply=Fault("not_utf8"), kind="malformed", wordy=True),
-    "malformed body": Row(reply=Fault("broken_document"), kind="malformed"),
-    "error inside a 200": Row(reply=Fault("error_in_200"), kind="server_error"),
-    "wrong content type": Row(reply=Fault("html"), kind="malformed"),
-    "a page as bytes": Row(reply=Fault("html_as_bytes"), kind="malformed"),
-    "100 MB in one line": Row(reply=Fault("huge_line"), kind="malformed", patience_s=20.0),
-    "100 MB of comments": Row(reply=Fault("huge_comments"), kind="malformed", patience_s=20.0),
-    "connection reset": Row(reply=Fault("reset"), kind="unreachable"),
-    "connection closed": Row(reply=Fault("hang_up"), kind="unreachable"),
-    "connection refused": Row(kind="unreachable", place="nobody"),
-    "DNS failure": Row(kind="unreachable", place="nowhere"),
-}
+    first_word: float
+    silence: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What must come of a cell: the outcome, the kind, and the requests to the first choice and to the fallback."""
+class Row:
+    """One fault.
+
+    Args:
+        whole: what it is taken for where the reply is one document instead of a stream, if that differs.
+        asks_s: the wait that the provider asks for, by client; of a client that is not named, none.
+    """
+
+    case: Case
+    whole: FaultKind | None = None
+    asks_s: Mapping[str, float] | None = None
+
+    def kind_for(self, client: str, where: Situation) -> FaultKind:
+        """Return what the fault is written down as."""
+        kind = self.case.kind_for(client)
+        assert kind is not None
+        return kind if is_streamed(client, where) else self.whole or kind
+
+    def patience(self, client: str, where: Situation) -> Patience:
+        """Return the limits of time within which the first choice is tried."""
+        if not self.case.endless:
+            return Patience(LONG_S, LONG_S)
+        begins = self.kind_for(client, where) == "stalled"
+        return Patience(LONG_S if begins else SHORT_S, SHORT_S)
+
+
+def _asking(retry_after: str, seconds: float) -> Row:
+    reply = Fault("429", retry_after=retry_after)
+    return Row(case=Case(reply=reply, kind="rate_limited"), asks_s=dict.fromkeys(NAMES, seconds))
+
+
+def _late(reply: Answer) -> Row:
+    return Row(case=Case(reply=reply, kind="timed_out", endless=True))
+
+
+_SLOW = {"100 MB of words", "100 MB of comments", "100 MB, packed"}
+"""They take seconds a cell; tests/nodes/test_faults.py has them for all clients."""
+ROWS: Mapping[str, Row] = {
+    **{
+        title: Row(case=case) for title, case in CASES.items() if case.kind is not None and title not in _SLOW
+    },
+    "429 with seconds to wait": _asking("7", 7.0),
+    "429 with an hour to wait": _asking("3600", 3600.0),
+    "429 with a date to wait for": _asking("Fri, 31 Jan 2025 00:00:00 GMT", 0.0),
+    "429 with RetryInfo": Row(case=CASES["429 with RetryInfo"], asks_s={"google": 3.5}),
+    "headers too late": _late(Answer(headers_wait_s=60)),
+    "first word too late": _late(Answer(wait_s=60)),
+    "stall midway": Row(case=replace(CASES["stall midway"], kind="stalled"), whole="timed_out"),
+    "no event at all": Row(case=CASES["no event at all"], whole="malformed"),
+}
+"""What tests/servers/cases.py has, within the limits of a run."""
+PAIRS = [(client, title) for client in NAMES for title, row in ROWS.items() if client not in row.case.not_for]
+"""Client and fault of every test; each test has a cell for every situation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What came of a fault in a situation, or must come of it.
+
+    Args:
+        kind: what the first choice's attempts are written down as.
+        requests, rescues: to the first choice, and to the fallback.
+    """
 
     outcome: Outcome
-    kind: FaultKind
+    kind: str
     requests: int
-    fallback_requests: int
+    rescues: int
+
+    def __str__(self) -> str:
+        marks: dict[Outcome, str] = {"fallback": f"+{self.rescues}", "failed": "✗", "skipped": "–"}
+        return f"{self.requests}{marks.get(self.outcome, ' ' + self.outcome)}"
 
 
-def expected(client: str, row: Row, where: Situation) -> Expected:
-    """Return what the specification and the fault table demand of a cell."""
-    kind = row.kind_of(client, where)
-    profile = kind_profile(kind)
-    goes_on = where.fallback_left and profile.then != "stop"
+def expected(client: str, row: Row, where: Situation) -> Cell:
+    """Return what the specification and the fault table demand."""
+    kind = row.kind_for(client, where)
+    goes_on = where.fallback_left and kind_profile(kind).then != "stop"
     without: Outcome = "failed" if where.critical else "skipped"
-    return Expected(
-        outcome="answered by the fallback" if goes_on else without,
+    return Cell(
+        outcome="fallback" if goes_on else without,
         kind=kind,
-        requests=1 + retries(row, kind, where),
-        fallback_requests=1 if goes_on else 0,
+        requests=1 + _retries(kind, where, (row.asks_s or {}).get(client, 0.0)),
+        rescues=1 if goes_on else 0,
     )
 
 
-def retries(row: Row, kind: FaultKind, where: Situation) -> int:
-    """Return how often the same model is tried again: as the fault table says, as far as it can be."""
+def _retries(kind: FaultKind, where: Situation, asked: float) -> int:
+    """Return how often the same model is tried again: as the fault table says, where it makes sense."""
     retry = kind_profile(kind).retry
     if retry is None:
         return 0
-    if retry.again == "compact" and where.critical:  # the first phase has nothing that could be left out
+    if retry.again == "compact" and where.critical:  # a run's first phase has nothing that could be left out
         return 0
-    asked = float(row.reply.retry_after or 0) if isinstance(row.reply, Fault) else 0.0
-    longest = retry.longest_wait_s if where.fallback_left else 300.0
-    return retry.times if asked < longest else 0
+    return retry.times if asked < (retry.longest_wait_s if where.fallback_left else PHASE_S) else 0
 
 
-def cells() -> Iterator[tuple[str, str, Situation]]:
-    """Yield all cells: client, row, situation."""
+# --- the table ---------------------------------------------------------------------------------------------
+
+Cells = Mapping[tuple[str, str], list[Cell]]
+"""By client and fault: a cell for each of SITUATIONS."""
+
+
+def table(cells: Cells) -> str:
+    """Return cells as a Markdown table: a row for each fault, a column for each client."""
+    rows = [["fault", "kind", *NAMES], ["---"] * (len(NAMES) + 2)]
+    rows += [[title, f"`{row.case.kind}`", *_columns(cells, title, row)] for title, row in ROWS.items()]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _columns(cells: Cells, title: str, row: Row) -> Iterable[str]:
     for client in NAMES:
-        for title in ROWS:
-            for where in SITUATIONS:
-                yield client, title, where
-
-
-def table(seen: Mapping[tuple[str, str], str]) -> str:
-    """Return the matrix as a Markdown table: a row for each fault, a column for each client.
-
-    Args:
-        seen: by client and fault, what came of it with a fallback left.
-    """
-    clients = [name for name in NAMES if any(client == name for client, _ in seen)]
-    lines = [["fault", *clients], ["---"] * (len(clients) + 1)]
-    lines += [[title, *(seen.get((client, title), "–") for client in clients)] for title in ROWS]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def in_words(outcome: Outcome, kind: str, requests: int, fallback_requests: int) -> str:
-    """Return a cell in words: the kind, and the requests to the first choice and to the fallback."""
-    ending = f"+{fallback_requests}" if outcome == "answered by the fallback" else f", {outcome}"
-    return f"{kind} {requests}{ending}"
+        found = cells.get((client, title), [])
+        others = {cell.kind for cell in found} - {row.case.kind}
+        yield " ".join([*map(str, found), *(f"`{kind}`" for kind in sorted(others))])
 
 
 def expected_table() -> str:
     """Return the table as it must be."""
-    where = Situation(critical=True, fallback_left=True)
-    told = {}
-    for client in NAMES:
-        for title, row in ROWS.items():
-            demanded = expected(client, row, where)
-            told[client, title] = in_words(
-                demanded.outcome, demanded.kind, demanded.requests, demanded.fallback_requests
-            )
-    return table(told)
+    return table({(c, t): [expected(c, ROWS[t], where) for where in SITUATIONS] for c, t in PAIRS})

@@ -7,6 +7,7 @@ slower; the outage of S15 takes no time at all, by a clock of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -19,7 +20,11 @@ from benchmarks.systems import Route
 from benchmarks.wall import Timing, Wall, read_log
 from ymera.routing.records import ProviderProfile
 
+from .report import SCENARIO
+
 pytestmark = pytest.mark.faults
+
+Record = Callable[[str, object], None]
 
 PACE = 5
 """How many times as fast the limits of time are tried."""
@@ -39,22 +44,27 @@ def test_every_scenario_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("scenario", REQUESTS)
-async def test_failoverbench(scenario: str) -> None:
+async def test_failoverbench(scenario: str, record_property: Record) -> None:
     async with Wall(Timing(token_s=0)).serving() as wall:
         [cell] = await try_all(wall.base_url, [OURS], [BY_ID[scenario]], stagger_s=0)
+    record_property(SCENARIO, (scenario, cell.judgement.verdict))
     assert cell.judgement == ("pass", "")
     assert not cell.leaves_text
     assert (len(cell.trial.primary), len(cell.trial.fallback)) == REQUESTS[scenario]
 
 
 @pytest.mark.parametrize("scenario", TIMED)
-async def test_failoverbench_at_another_pace(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failoverbench_at_another_pace(
+    scenario: str, monkeypatch: pytest.MonkeyPatch, record_property: Record
+) -> None:
     monkeypatch.setenv("FIRST_TOKEN_TIMEOUT", str(ProviderProfile.first_token_s / PACE))
     monkeypatch.setenv("SILENCE_TIMEOUT", str(ProviderProfile.silence_s / PACE))
     asked = replace(BY_ID[scenario], longest_s=BY_ID[scenario].longest_s / PACE)
     async with Wall(AT_PACE).serving() as wall:
         [cell] = await try_all(wall.base_url, [OURS], [asked], stagger_s=0)
-    assert judge(BY_ID[scenario], slowed(cell.trial)) == ("pass", "")
+    judgement = judge(BY_ID[scenario], slowed(cell.trial))
+    record_property(SCENARIO, (scenario, judgement.verdict))
+    assert judgement == ("pass", "")
     assert not cell.leaves_text
     assert (len(cell.trial.primary), len(cell.trial.fallback)) == (1, 1)
 
@@ -82,7 +92,7 @@ class Clock:
         self.now += seconds
 
 
-async def test_failoverbench_s15_an_outage_of_a_minute() -> None:
+async def test_failoverbench_s15_an_outage_of_a_minute(record_property: Record) -> None:
     clock, scenario, told = Clock(), BY_ID["S15"], []
     start = clock.now
     async with Wall(Timing(token_s=0), clock=clock).serving() as wall:
@@ -96,6 +106,8 @@ async def test_failoverbench_s15_an_outage_of_a_minute() -> None:
         log = await read_log(wall.base_url)
     primary, fallback = ([s for s in log if s.model == model] for model in (route.primary, route.fallback))
     trial = Trial(told=told, primary=primary, fallback=fallback)
-    assert judge(scenario, trial) == ("pass", "")
+    judgement = judge(scenario, trial)
+    record_property(SCENARIO, (scenario.id, judgement.verdict))
+    assert judgement == ("pass", "")
     assert [int(sent.at - start) for sent in primary] == [0, 0, 12, 24, 36, 48, 60, 64, 68, 72, 76]
     assert len(fallback) == len(trial.in_outage)

@@ -190,6 +190,26 @@ def test_what_is_settled_while_the_request_lasts_counts_at_once() -> None:
     on_made_up_time(main())
 
 
+def test_nobody_looks_again_and_again() -> None:
+    async def main() -> int:
+        loop, looks = asyncio.get_running_loop(), []
+
+        def clock() -> float:
+            looks.append(1)
+            return loop.time()
+
+        gates = Gates({"p": Rate(requests_per_minute=1)}.__getitem__, clock=clock)
+
+        async def one() -> None:
+            async with gates.turn("p", run="a", tokens=1, patience=inf, waiting=lambda *_: None):
+                pass
+
+        await asyncio.gather(*(one() for _ in range(100)))
+        return len(looks)
+
+    assert on_made_up_time(main()) <= 500
+
+
 def test_whoever_has_its_turn_leaves_no_timer() -> None:
     async def main() -> int:
         loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -257,8 +258,12 @@ async def test_what_comes_packed_is_unpacked() -> None:
 
 async def test_what_is_far_larger_unpacked_is_not_unpacked() -> None:
     stream = Stream([gzip.compress(b"data: " + b"0" * (PIECE * HUGE))])
+    tracemalloc.start()
     _, error = await read(stream, headers={"content-encoding": "gzip"})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert isinstance(error, UnreadableReplyError)
+    assert peak < 10 * 2**20
 
 
 @pytest.mark.parametrize(

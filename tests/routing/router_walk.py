@@ -239,7 +239,7 @@ class Process:
             again=turn.again,
             tries=sum(flow.key_of(a) == name for a in made) + 1,
             others=any(flow.key_of(c) != name for c in flow.untried(view, lane.phase)),
-            left=flow.seconds_left(view, lane.phase) - gone,
+            left=flow.attempt_seconds(view, lane.phase) - gone,
             began=self.now,
             not_before=turn.not_before,
             mark=self.mark(turn.candidate["provider"]),

@@ -248,14 +248,12 @@ def check_phase(run: Run, lane: Lane) -> None:
 
 
 def _decisions(view: flow.RunView) -> list[object]:
+    """Return all that is decided; of what is said only how it begins: causes stand in the order of the attempts."""
     phases = [plan["phase"] for plan in view["plan"]["phases"]]
-    return [
-        flow.status(view),
-        flow.failure(view).partition(".")[0],
-        flow.dropped_providers(view),
-        flow.joined(view, tuple(phases)),
-        *[(flow.outcome(view, p), flow.next_turn(view, p), flow.skip_reason(view, p)) for p in phases],
-    ]
+    steps = [(flow.outcome(view, phase), flow.next_turn(view, phase)) for phase in phases]
+    said = [flow.failure(view), *[flow.skip_reason(view, phase) or "" for phase in phases]]
+    common = (flow.status(view), flow.dropped_providers(view), flow.joined(view, tuple(phases)))
+    return [*common, *steps, *[text.partition(":")[0] for text in said]]
 
 
 def check_end(run: Run) -> None:
