@@ -160,7 +160,7 @@ def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
     telling = [c for c in chunks if c.usage_metadata or c.response_metadata or c.additional_kwargs]
     parts = telling or [AIMessageChunk(content="")]
     merged = _merged(parts if plain else chunks)
-    update: dict[str, Any] = {"usage_metadata": _usage(telling)}
+    update: dict[str, Any] = {"usage_metadata": _usage(telling), "response_metadata": _told(telling)}
     if plain:
         update["content"] = "".join(cast("list[str]", texts))
     return merged.model_copy(update=update)
@@ -168,6 +168,11 @@ def _joined(chunks: list[AIMessageChunk]) -> AIMessage:
 
 def _merged(chunks: list[AIMessageChunk]) -> AIMessageChunk:
     return add_ai_message_chunks(*chunks) if len(chunks) > 1 else chunks[0]
+
+
+def _told(chunks: list[AIMessageChunk]) -> dict[str, Any]:
+    """Return what the chunks tell, the last word of each: LangChain writes two finish reasons as one word."""
+    return {key: value for chunk in chunks for key, value in chunk.response_metadata.items() if value}
 
 
 def _usage(chunks: list[AIMessageChunk]) -> UsageMetadata | None:

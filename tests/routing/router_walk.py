@@ -271,7 +271,8 @@ class Process:
             if CATALOGUE.phases[lane.phase].judges:
                 lane.verdict = Verdict(decision=outcome.decision, findings=[], checks=[])
         if not lane.calls:
-            lane.made += sorted(lane.held, key=lambda one: one["number"])
+            *beside, last = sorted(lane.held, key=lambda one: one["number"])
+            lane.made += [*(_not_again(one) for one in beside), last]
             lane.held.clear()
             step = flow.outcome(run.view(lane), lane.phase)
             lane.step = None if step in ("retry", "fallback") else step
@@ -315,6 +316,14 @@ class Process:
             old = self.known.get(name)
             assert cooldown is None or old is None or cooldown.until >= old.until
         self.known = changed(self.known, changes)
+
+
+def _not_again(attempt: Attempt) -> Attempt:
+    """Return an attempt of a pair: the phase goes on from the later one."""
+    fault = attempt["fault"]
+    if fault:
+        fault = Fault(kind=fault["kind"], message=fault["message"], then=fault["then"])
+    return Attempt({**attempt, "fault": fault})
 
 
 def _record(phase: str, call: Call, fault: Fault | None, *, seconds: float, waited: float) -> Attempt:

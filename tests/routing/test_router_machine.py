@@ -6,6 +6,7 @@ Every invariant is worked out here from the attempts alone, by rules that stand 
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import get_args
 
 from hypothesis import assume, settings
@@ -237,13 +238,16 @@ def check_phase(run: Run, lane: Lane) -> None:
     assert len(_tried(made)) <= run.wishes.attempts
     for name in _tried(made):
         own = [a for a in made if flow.key_of(a) == name]
-        for tries, (before, after) in enumerate(zip(own, own[1:], strict=False), 1):
+        for tries, (before, after) in enumerate(pairwise(own), 1):
             assert before["fault"]
             retry = TABLE.kinds[before["fault"]["kind"]].retry  # type: ignore[index]
             assert retry
             assert tries <= retry.times
             assert after["again"] == retry.again
             assert after["started_at"] >= before["started_at"] + before["seconds"]
+    for before, after in pairwise(made):
+        again = bool(before["fault"]) and "retry" in before["fault"]
+        assert again == ("again" in after), "what a fault promises is done"
     assert flow.busy_seconds(made) <= run.wishes.phase_seconds + 1e-6
 
 
