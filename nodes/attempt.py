@@ -81,7 +81,9 @@ async def _within_limits(
             answer.waited = answer.seconds
             get_stream_writer()({"event": "attempt_started", **job.label})
             await call(job, services, answer, contender, grant.output_tokens)
-            if answer.message is not None and (counted := answer.message.usage_metadata):
+            if not answer.sent:
+                place.settle(0)
+            elif answer.message is not None and (counted := answer.message.usage_metadata):
                 place.settle(counted["total_tokens"])
     except TooLong as error:
         answer.fault = make_fault("rate_limited", str(error))

@@ -15,10 +15,8 @@ from ymera.routing.faults import FaultKind, kind_profile
 Outcome = Literal["fallback", "failed", "skipped", "taken for an answer"]
 """Answered by the fallback; the run failed; the phase was skipped. The last one must never be seen."""
 
-SHORT_S = 0.2
-"""Patience with a provider that never comes to an end."""
 LONG_S = 30.0
-"""Patience with all others, on a busy machine too."""
+"""Patience with a provider that comes to an end, on a busy machine too."""
 PHASE_S = 300.0
 """Seconds that a phase may take, as the settings have it."""
 
@@ -59,11 +57,13 @@ class Row:
     Args:
         whole: what it is taken for where the reply is one document instead of a stream, if that differs.
         asks_s: the wait that the provider asks for, by client; of a client that is not named, none.
+        short_s: patience with a provider that never comes to an end.
     """
 
     case: Case
     whole: FaultKind | None = None
     asks_s: Mapping[str, float] | None = None
+    short_s: float = 0.2
 
     def kind_for(self, client: str, where: Situation) -> FaultKind:
         """Return what the fault is written down as."""
@@ -76,7 +76,7 @@ class Row:
         if not self.case.endless:
             return Patience(LONG_S, LONG_S)
         begins = self.kind_for(client, where) == "stalled"
-        return Patience(LONG_S if begins else SHORT_S, SHORT_S)
+        return Patience(LONG_S if begins else self.short_s, self.short_s)
 
 
 def _asking(retry_after: str, seconds: float) -> Row:
@@ -128,9 +128,9 @@ class Cell:
 
 
 def expected(client: str, row: Row, where: Situation) -> Cell:
-    """Return what the specification and the fault table demand."""
+    """Return what the specification demands, with the retries of the fault table."""
     kind = row.kind_for(client, where)
-    goes_on = where.fallback_left and kind_profile(kind).then != "stop"
+    goes_on = where.fallback_left and kind != "refused"
     without: Outcome = "failed" if where.critical else "skipped"
     return Cell(
         outcome="fallback" if goes_on else without,

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import pytest_asyncio
@@ -81,9 +81,13 @@ async def test_a_fault_has_its_outcome_in_every_situation(
     before = asyncio.all_tasks()
     chat_models = opened.setdefault(f"{client} {row.case.place}", ChatModels(settings, PROVIDERS))
     for where in SITUATIONS:
-        services = services_for(client, row, where, settings, chat_models)
         async with asyncio.timeout(LONGEST_S):
+            services = services_for(client, row, where, settings, chat_models)
             seen = await run_cell(client, row, where, server, services)
+            if row.case.endless and not seen.requests:  # a busy machine was too slow to send it in time
+                patient = replace(row, short_s=10 * row.short_s)
+                services = services_for(client, patient, where, settings, chat_models)
+                seen = await run_cell(client, row, where, server, services)
         demanded = expected(client, row, where)
         record_property(CELL, asdict(reported(title, seen, demanded)))
         check_outcome(title, where, seen, demanded)

@@ -15,16 +15,6 @@ from ymera.nodes.gates import Gates, TooLong
 from ymera.routing.rates import Rate
 
 
-class Hesitant(str):
-    """The name of a run in whose look at the gate another thread cuts in, if nothing keeps it out."""
-
-    __slots__ = ()
-
-    def __hash__(self) -> int:
-        time.sleep(0)
-        return super().__hash__()
-
-
 def in_threads(*mains: Coroutine[Any, Any, None]) -> None:
     """Run each in an event loop and a thread of its own."""
     faults: list[BaseException] = []
@@ -82,7 +72,17 @@ def test_two_event_loops_share_a_gate_turn_by_turn() -> None:
 
 
 def test_in_two_event_loops_cancelled_at_random_no_place_is_lost() -> None:
-    gates = Gates({"p": Rate(concurrency=3)}.__getitem__)
+    looking: list[int] = []
+    at_once = set()
+
+    def clock() -> float:
+        looking.append(1)
+        at_once.add(len(looking))
+        time.sleep(0.0001)  # another thread would cut in here, if nothing kept it out
+        looking.pop()
+        return time.monotonic()
+
+    gates = Gates({"p": Rate(concurrency=3)}.__getitem__, clock=clock)
     chance, inside, most, lock = random.Random(7), [0], [0], threading.Lock()
 
     async def one(run: str, patience: float, lasts: float) -> None:
@@ -103,13 +103,13 @@ def test_in_two_event_loops_cancelled_at_random_no_place_is_lost() -> None:
         loop, made = asyncio.get_running_loop(), []
         for number in range(150):
             patience, lasts = chance.choice((inf, 0.01)), chance.choice((0, 0.001))
-            made.append(asyncio.ensure_future(one(Hesitant(f"{run}{number % 5}"), patience, lasts)))
+            made.append(asyncio.ensure_future(one(f"{run}{number % 5}", patience, lasts)))
             if chance.random() < 0.5:
                 loop.call_later(chance.random() * 0.05, made[-1].cancel)
         await asyncio.gather(*made, return_exceptions=True)
 
     in_threads(many("a"), many("b"))
-    assert (inside, most) == ([0], [3])
+    assert (inside, most, at_once) == ([0], [3], {1})
 
     async def three() -> None:
         await asyncio.gather(*(one("c", 0, 0.001) for _ in range(3)))

@@ -93,7 +93,12 @@ class Outcome:
 
 @dataclass(kw_only=True, eq=False)
 class Call:
-    """A call under way. `left`: seconds of the phase when its turn came."""
+    """A call under way.
+
+    Args:
+        left: seconds that it may take at most.
+        avoided: models that had better been left alone when its turn came.
+    """
 
     candidate: Candidate
     number: int
@@ -104,6 +109,7 @@ class Call:
     began: float
     not_before: float
     mark: str
+    avoided: frozenset[str]
 
     @property
     def model(self) -> ModelProfile:
@@ -207,15 +213,15 @@ class Process:
     def visit(self, run: Run, lane: Lane) -> Call | None:
         """Begin the call whose turn it is; with nobody's turn, the edge behind the node says where to go."""
         view, turn = run.view(lane), None
+        avoided = self.avoided(flow.untried(view, lane.phase))
         if not (flow.passed_by(view, lane.phase) or flow.stopped_by_budget(view)):
-            turn = self._whose_turn(view, lane.phase)
+            turn = self._whose_turn(view, lane.phase, avoided)
         if turn is None:
             lane.step = flow.outcome(view, lane.phase)
             return None
-        return self._begin(run, lane, turn)
+        return self._begin(run, lane, turn, avoided)
 
-    def _whose_turn(self, view: RunView, phase: str) -> flow.Turn | None:
-        avoided = self.avoided(flow.untried(view, phase))
+    def _whose_turn(self, view: RunView, phase: str, avoided: set[str]) -> flow.Turn | None:
         turn = flow.next_turn(view, phase, avoided)
         while turn is not None and turn.again is None and flow.key_of(turn.candidate) not in avoided:
             if self._probe(turn.candidate):
@@ -227,10 +233,13 @@ class Process:
     def _probe(self, candidate: Candidate) -> bool:
         names = circuits(CATALOGUE.models[flow.key_of(candidate)], self.mark(candidate["provider"]))
         changes = before_call(self.known, names, now=self.now, seconds=HOLDS)
+        assert all(self.known[name].probe_until <= self.now for name in changes or {}), (
+            "one call probes for all"
+        )
         self._learn(changes or {})
         return changes is not None
 
-    def _begin(self, run: Run, lane: Lane, turn: flow.Turn, *, gone: float = 0.0) -> Call:
+    def _begin(self, run: Run, lane: Lane, turn: flow.Turn, avoided: set[str], *, gone: float = 0.0) -> Call:
         view = run.view(lane)
         made, name = flow.attempts_of(view, lane.phase), flow.key_of(turn.candidate)
         call = Call(
@@ -243,6 +252,7 @@ class Process:
             began=self.now,
             not_before=turn.not_before,
             mark=self.mark(turn.candidate["provider"]),
+            avoided=frozenset(avoided),
         )
         lane.calls.append(call)
         return call
@@ -252,11 +262,12 @@ class Process:
         [first] = lane.calls
         view = run.view(lane)
         others = [c for c in flow.untried(view, lane.phase) if flow.key_of(c) != flow.key_of(first.candidate)]
-        ready = [c for c in others if flow.key_of(c) not in self.avoided(others)]
+        avoided = self.avoided(others)
+        ready = [c for c in others if flow.key_of(c) not in avoided]
         in_time = self.now - first.began < first.left
         if not in_time or not ready or not self._probe(ready[0]):
             return None
-        return self._begin(run, lane, flow.Turn(ready[0]), gone=self.now - first.began)
+        return self._begin(run, lane, flow.Turn(ready[0]), avoided, gone=self.now - first.began)
 
     # --- its end ------------------------------------------------------------------------------------------
 

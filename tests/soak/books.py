@@ -6,50 +6,52 @@ import random
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import zip_longest
+from typing import Any
 
 from genai_prices import Usage as Counted
 from genai_prices import calc_price
+from typing_extensions import TypedDict
+
 from tests.servers.replies import Tokens
 from ymera import MultiModelExecutor, MultiModelResult, RunContext
 from ymera.nodes.usage import MAYBE_BILLED
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.records import Attempt
+from ymera.routing.records import Attempt, Usage
 
 from .till import BROKEN, CLIENTS, PHASES, PLAIN, Receipt
 
-Key = tuple[str, str, str, str]
-Requests = dict[Key, list[Receipt]]
+AGENTS = ("coding_agent", "database_agent", "analysis_agent", "documentation_agent", "web_scraping_agent")
 MODELS = builtin_catalogue().models
 GIVEN_UP = frozenset({"timed_out", "stalled", "cancelled"})
 """Faults at which a client leaves while its reply may be on its way."""
 SLACK_S = 5.0
 """Seconds that a run may take beside its phases: choosing, checkpoints, and a busy machine."""
-_AGENTS = (
-    "coding_agent",
-    "database_agent",
-    "analysis_agent",
-    "documentation_agent",
-    "web_scraping_agent",
-)
+
+Key = tuple[str, str, str, str]
+"""Run, phase, provider, model: requests of one key come one after the other."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ran:
-    """A run that is over; `limit`: seconds that it might take, by its phases' own limits."""
+class Made(TypedDict):
+    """What the books need of an attempt."""
+
+    key: Key
+    kind: str
+    partial: bool
+    usage: Usage
+
+
+class Entry(TypedDict):
+    """A run that is over, as plain JSON."""
 
     tag: str
-    context: RunContext
-    result: MultiModelResult
+    success: bool
     seconds: float
-    limit: float
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        return [attempt for phase in self.result.phase_results for attempt in phase.attempts]
+    wrong: list[str]
+    made: list[Made]
 
 
 @dataclass(kw_only=True)
@@ -58,7 +60,8 @@ class Books:
 
     Args:
         wrong: sentences on what does not agree.
-        late: attempts that were given up while their reply was on its way, so that the usage came too late.
+        exact: attempts whose usage is what was reported; estimated and unpriced ones are those it was not reported to.
+        late: attempts that were given up while their reply was on its way: what it reported came too late.
     """
 
     wrong: list[str] = field(default_factory=list)
@@ -66,124 +69,156 @@ class Books:
     succeeded: int = 0
     attempts: int = 0
     requests: int = 0
-    exact: int = 0
+    exact: Counter[str] = field(default_factory=Counter)
     estimated: int = 0
     unpriced: int = 0
     late: int = 0
     tokens: int = 0
+    late_tokens: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
 
 
-async def make_run(executor: MultiModelExecutor, seed: int, number: int, *, silence_s: float) -> Ran:
-    """Make one run of wishes drawn by its number.
+# --- runs -------------------------------------------------------------------------------------------------
+
+
+async def make_run(executor: MultiModelExecutor, seed: int, number: int, *, silence_s: float) -> Entry:
+    """Make one run of wishes drawn by its number, and look at it by itself.
 
     Args:
         silence_s: seconds until an answer must have begun, and between two pieces of it.
     """
     chance = random.Random(f"{seed} {number}")
-    tag, agent = f"m{number}", chance.choice(_AGENTS)
-    phases = chance.choice([None, None, list(PHASES)])
-    context = _wishes(chance, silence_s)
+    tag, context = f"m{number}", _wishes(chance, silence_s)
     clock = time.perf_counter()
     result = await executor.execute_with_multi_model(
-        agent,
+        chance.choice(AGENTS),
         f"Write module {tag} of the import service, with sessions, roles and pages",
         {"language": "python"},
-        phases,
+        chance.choice([None, None, list(PHASES)]),
         context=context,
         use_cache=False,
     )
-    assert context.phase_timeout
-    assert result.plan
-    limit = context.phase_timeout * len(result.plan["layout"])
-    return Ran(
-        tag=tag, context=context, result=result, seconds=time.perf_counter() - clock, limit=limit
-    )
+    return entry_of(tag, context, result, time.perf_counter() - clock)
 
 
 def _wishes(chance: random.Random, silence_s: float) -> RunContext:
-    def seldom(*values: object) -> object:
+    def seldom(*values: float) -> float | None:
         return chance.choice(values) if chance.random() < 0.1 else None
 
-    return RunContext.model_validate(
-        {
-            "providers": sorted(chance.sample(CLIENTS, chance.choice((1, 2, 3, 8, 8)))),
-            "attempts": chance.choice((1, 2, 4, 4)),
-            "phase_timeout": 8 * silence_s,
-            "first_token_timeout": silence_s,
-            "silence_timeout": silence_s,
-            "hedge": chance.random() < 0.2,
-            "route_around_refusals": chance.random() < 0.5,
-            "budget_usd": seldom(0.0005, 0.005, 0.05),
-            "budget_tokens": seldom(500, 5_000, 50_000),
-            "budget_seconds": seldom(silence_s / 2, 3 * silence_s),
-        }
+    wishes: dict[str, Any] = {
+        "providers": sorted(chance.sample(CLIENTS, chance.choice((1, 2, 3, 8, 8)))),
+        "attempts": chance.choice((1, 2, 4, 4)),
+        "phase_timeout": 8 * silence_s,
+        "first_token_timeout": silence_s,
+        "silence_timeout": silence_s,
+        "hedge": chance.random() < 0.2,
+        "route_around_refusals": chance.random() < 0.5,
+        "budget_usd": seldom(0.0005, 0.005, 0.05),
+        "budget_tokens": seldom(500, 5_000, 50_000),
+        "budget_seconds": seldom(silence_s / 2, 3 * silence_s),
+    }
+    return RunContext.model_validate(wishes)
+
+
+def entry_of(tag: str, context: RunContext, result: MultiModelResult, seconds: float) -> Entry:
+    """Return what is kept of a run."""
+    attempts = [attempt for phase in result.phase_results for attempt in phase.attempts]
+    return Entry(
+        tag=tag,
+        success=result.success,
+        seconds=seconds,
+        wrong=[f"{tag}: {what}" for what in _wrong_with(tag, context, result, attempts, seconds)],
+        made=[_made(tag, attempt) for attempt in sorted(attempts, key=lambda one: one["number"])],
     )
 
 
-def by_request(receipts: Iterable[Receipt]) -> Requests:
-    """Return receipts by run, phase, provider and model, in the order in which the requests came."""
-    found: Requests = defaultdict(list)
-    for receipt in receipts:
-        found[receipt[:4]].append(receipt)
-    return found
+def _made(tag: str, attempt: Attempt) -> Made:
+    model = MODELS[f"{attempt['provider']}:{attempt['model']}"]
+    return Made(
+        key=(tag, attempt["phase"], model.provider, model.model_id),
+        kind=attempt["fault"]["kind"] if attempt["fault"] else "answered",
+        partial="partial" in attempt,
+        usage=attempt["usage"],
+    )
 
 
-def compare(runs: Sequence[Ran], receipts: Sequence[Receipt]) -> Books:
+def _wrong_with(
+    tag: str, context: RunContext, result: MultiModelResult, attempts: list[Attempt], seconds: float
+) -> list[str]:
+    """Return what is wrong with a run by itself: its end, its time, its text, its sums."""
+    text, error = str(result.final_result or ""), result.error or ""
+    failed = error.startswith(("All phases failed: ", "The run stopped: ")) and ": " in error[20:]
+    limit = (context.phase_timeout or 0.0) * len(result.plan["layout"] if result.plan else ())
+    tokens = sum(a["usage"]["input_tokens"] + a["usage"]["output_tokens"] for a in attempts)
+    held = {
+        "neither a success nor a clear failure": result.success or failed or bool(result.stopped_by_budget),
+        "a success without a result": bool(text) or not result.success,
+        f"it took {seconds:.1f} s, {limit:.1f} s were allowed": seconds <= limit + SLACK_S,
+        "a provider that was not allowed": {a["provider"] for a in attempts} <= set(context.providers),
+        "text of a broken answer": BROKEN not in text,
+        "text of another run": set(re.findall(r"m\d+", text)) == {tag} or text in ("", PLAIN),
+        "its tokens do not add up": tokens == result.total_tokens_used,
+        "a key stands in the error": "canary" not in error,
+    }
+    return [what for what, holds in held.items() if not holds]
+
+
+# --- their books ------------------------------------------------------------------------------------------
+
+
+def compare(entries: Iterable[Entry], receipts: Iterable[Receipt]) -> Books:
     """Lay the attempts of all runs beside what the till reported to their requests."""
-    books, requests = Books(requests=len(receipts)), by_request(receipts)
-    sent: dict[Key, list[Attempt]] = defaultdict(list)
-    for ran in runs:
+    books, requests, sent = Books(), defaultdict(list), defaultdict(list)
+    for receipt in receipts:
+        requests[receipt.key].append(receipt.tokens)
+    for entry in entries:
         books.runs += 1
-        books.succeeded += ran.result.success
-        books.wrong += [f"{ran.tag}: {what}" for what in faults_of(ran)]
-        for attempt in sorted(ran.attempts, key=lambda one: one["number"]):
-            books.kinds[kind_of(attempt)] += 1
-            if kind_of(attempt) != "over_budget":
-                sent[_key(ran, attempt)].append(attempt)
+        books.succeeded += entry["success"]
+        books.wrong += entry["wrong"]
+        for made in entry["made"]:
+            books.kinds[made["kind"]] += 1
+            if made["kind"] != "over_budget":
+                sent[tuple(made["key"])].append(made)
     books.attempts = sum(len(made) for made in sent.values())
+    books.requests = sum(len(tokens) for tokens in requests.values())
     for key in {**sent, **requests}:
-        for made, receipt in zip_longest(sent.get(key, []), requests.get(key, [])):
-            if fault := _compare_one(books, made, receipt):
-                books.wrong.append(f"{' '.join(key)}: {fault}: {made} {receipt}")
+        pairs = zip_longest(sent.get(key, []), requests.get(key, []), fillvalue=MISSING)
+        for made, tokens in pairs:
+            if fault := _compare_one(books, key, made, tokens):
+                books.wrong.append(f"{' '.join(key)}: {fault}: {made} was told {tokens}")
     return books
 
 
-def kind_of(attempt: Attempt) -> str:
-    """Return the kind of an attempt's fault, or that it answered."""
-    return attempt["fault"]["kind"] if attempt["fault"] else "answered"
-
-
-def _key(ran: Ran, attempt: Attempt) -> Key:
-    model = MODELS[f"{attempt['provider']}:{attempt['model']}"]
-    return ran.tag, attempt["phase"], attempt["provider"], model.model_id
-
-
-def _compare_one(books: Books, made: Attempt | None, receipt: Receipt | None) -> str | None:
-    """Count an attempt and the request that it sent; return what is wrong with them."""
-    if made is None:
+def _compare_one(books: Books, key: Key, made: Any, told: Any) -> str | None:
+    """Count an attempt and what its request was told; return what is wrong with them."""
+    if made is MISSING:
         return "a request that is no attempt"
-    usage, kind = made["usage"], kind_of(made)
+    usage, kind = made["usage"], made["kind"]
     took = (usage["input_tokens"], usage["output_tokens"])
-    if receipt is None:  # a hedge that was called off before it was sent
-        return None if kind == "cancelled" and took == (0, 0) else "an attempt without a request"
-    if receipt.tokens == took and not usage["estimated"]:
-        books.exact += 1
+    if told is MISSING:  # called off before it was sent
+        return None if kind in GIVEN_UP and took == (0, 0) else "an attempt without a request"
+    if told == took and not usage["estimated"]:
+        books.exact[key[2]] += 1
         books.tokens += sum(took)
-        cost = cost_of(receipt)
+        cost = cost_of(key, took)
         right = usage["unpriced"] if cost is None else abs(usage["cost_usd"] - cost) < 1e-9
         return None if right else f"it should have cost {cost}"
-    if receipt.tokens is not None:
+    if told is not None:
         books.late += 1
-        known = not (usage["estimated"] or usage["unpriced"])
-        return "what was reported did not arrive" if known or kind not in GIVEN_UP else None
+        books.late_tokens += sum(told)
+        marked = usage["estimated"] or usage["unpriced"]
+        return None if marked and kind in GIVEN_UP else "what was reported did not arrive"
     if usage["estimated"]:
         books.estimated += 1
-        return None if made["ok"] or "partial" in made else "an estimate of nothing"
+        return None if made["partial"] or kind == "answered" else "an estimate of nothing"
     if usage["unpriced"]:
         books.unpriced += 1
         return None if kind in MAYBE_BILLED and took == (0, 0) else "it was not billed"
-    return None if took == (0, 0) and "partial" not in made and kind not in MAYBE_BILLED else "not marked"
+    unmarked = took == (0, 0) and not made["partial"] and kind not in MAYBE_BILLED
+    return None if unmarked else "it is not marked"
+
+
+MISSING = object()
 
 
 @cache
@@ -195,31 +230,12 @@ def _is_listed(provider: str, model: str) -> bool:
     return True
 
 
-def cost_of(receipt: Receipt) -> float | None:
-    """Return what a request costs by the list prices, else by the catalogue's; None where nobody knows."""
-    into, out = receipt.tokens or (0, 0)
-    if _is_listed(receipt.provider, receipt.model):
+def cost_of(key: Key, tokens: Tokens) -> float | None:
+    """Return USD by the list prices, where it has none by the catalogue's; None where nobody knows."""
+    into, out = tokens
+    provider, model = key[2:]
+    if _is_listed(provider, model):
         counted = Counted(input_tokens=into, output_tokens=out)
-        return float(calc_price(counted, receipt.model, provider_id=receipt.provider).total_price)
-    [own] = [m for m in MODELS.values() if (m.provider, m.model_id) == (receipt.provider, receipt.model)]
-    return (into * own.price.input + out * own.price.output) / 1e6 if own.price else None
-
-
-def faults_of(ran: Ran) -> list[str]:
-    """Return what is wrong with a run by itself: its end, its time, its text, its sums."""
-    result, text = ran.result, str(ran.result.final_result or "")
-    error = result.error or ""
-    failed = error.startswith(("All phases failed: ", "The run stopped: ")) and ": " in error[20:]
-    used = {attempt["provider"] for attempt in ran.attempts}
-    tokens = sum(a["usage"]["input_tokens"] + a["usage"]["output_tokens"] for a in ran.attempts)
-    held = {
-        "neither a success nor a clear failure": result.success or failed or bool(result.stopped_by_budget),
-        "a success without a result": bool(text) or not result.success,
-        f"{ran.seconds:.1f} s of {ran.limit:.1f} s": ran.seconds <= ran.limit + SLACK_S,
-        "a provider that was not allowed": used <= set(ran.context.providers),
-        "text of a broken or of another run's answer": BROKEN not in text
-        and (set(re.findall(r"m\d+", text)) == {ran.tag} or text in ("", PLAIN)),
-        "tokens do not add up": tokens == result.total_tokens_used,
-        "a key in the error": "canary" not in error,
-    }
-    return [what for what, holds in held.items() if not holds]
+        return float(calc_price(counted, model, provider_id=provider).total_price)
+    price = next(m.price for m in MODELS.values() if (m.provider, m.model_id) == (provider, model))
+    return (into * price.input + out * price.output) / 1e6 if price else None

@@ -68,12 +68,14 @@ BROKEN = Answer().text
 
 
 class Receipt(NamedTuple):
-    """What came of a request: the tokens that were reported to it; None where the reply broke off before."""
+    """What came of a request.
 
-    tag: str
-    phase: str
-    provider: str
-    model: str
+    Args:
+        key: run, phase, provider, model.
+        tokens: what was reported to it; None where the reply broke off before, or did not report.
+    """
+
+    key: tuple[str, str, str, str]
     tokens: Tokens | None
 
 
@@ -142,7 +144,7 @@ def phase_of(body: str) -> str:
 
 def _receipt(request: Request, tokens: Tokens | None) -> Receipt:
     body = json.dumps(request.body)
-    return Receipt(tag_of(body), phase_of(body), request.provider, request.model, tokens)
+    return Receipt((tag_of(body), phase_of(body), request.provider, request.model), tokens)
 
 
 def _repeated(replies: Sequence[Reply], times: int) -> Iterable[Reply]:
