@@ -31,6 +31,9 @@ GIVEN_UP = frozenset({"timed_out", "stalled", "cancelled"})
 SLACK_S = 5.0
 """Seconds that a run may take beside its phases: choosing, checkpoints, and a busy machine."""
 
+MISSING = object()
+"""Stands for what has no counterpart."""
+
 Key = tuple[str, str, str, str]
 """Run, phase, provider, model: requests of one key come one after the other."""
 
@@ -168,7 +171,9 @@ def _wrong_with(
 
 def compare(entries: Iterable[Entry], receipts: Iterable[Receipt]) -> Books:
     """Lay the attempts of all runs beside what the till reported to their requests."""
-    books, requests, sent = Books(), defaultdict(list), defaultdict(list)
+    books = Books()
+    requests: dict[Key, list[Tokens | None]] = defaultdict(list)
+    sent: dict[Key, list[Made]] = defaultdict(list)
     for receipt in receipts:
         requests[receipt.key].append(receipt.tokens)
     for entry in entries:
@@ -178,14 +183,16 @@ def compare(entries: Iterable[Entry], receipts: Iterable[Receipt]) -> Books:
         for made in entry["made"]:
             books.kinds[made["kind"]] += 1
             if made["kind"] != "over_budget":
-                sent[tuple(made["key"])].append(made)
+                sent[made["key"]].append(made)
     books.attempts = sum(len(made) for made in sent.values())
     books.requests = sum(len(tokens) for tokens in requests.values())
     for key in {**sent, **requests}:
-        pairs = zip_longest(sent.get(key, []), requests.get(key, []), fillvalue=MISSING)
-        for made, tokens in pairs:
-            if fault := _compare_one(books, key, made, tokens):
-                books.wrong.append(f"{' '.join(key)}: {fault}: {made} was told {tokens}")
+        pairs: Iterable[tuple[Any, Any]] = zip_longest(
+            sent.get(key, []), requests.get(key, []), fillvalue=MISSING
+        )
+        for attempt, told in pairs:
+            if fault := _compare_one(books, key, attempt, told):
+                books.wrong.append(f"{' '.join(key)}: {fault}: {attempt} was told {told}")
     return books
 
 
@@ -216,9 +223,6 @@ def _compare_one(books: Books, key: Key, made: Any, told: Any) -> str | None:
         return None if kind in MAYBE_BILLED and took == (0, 0) else "it was not billed"
     unmarked = took == (0, 0) and not made["partial"] and kind not in MAYBE_BILLED
     return None if unmarked else "it is not marked"
-
-
-MISSING = object()
 
 
 @cache

@@ -17,8 +17,8 @@ from ymera import MultiModelExecutor
 from ymera.nodes.settings import load_settings
 from ymera.routing.catalogue import builtin_catalogue
 
-from .books import Books, Ran, compare, make_run
-from .till import PASSING, Till, healthy
+from .books import Books, Entry, compare, make_run
+from .till import CLIENTS, PASSING, Till, healthy
 
 AT_ONCE = 64
 SILENCE_S = 4.0
@@ -43,10 +43,10 @@ async def opened(monkeypatch: pytest.MonkeyPatch, server: FaultyServer) -> Async
             yield executor
 
 
-async def make_runs(executor: MultiModelExecutor, seed: int, numbers: range) -> list[Ran]:
+async def make_runs(executor: MultiModelExecutor, seed: int, numbers: range) -> list[Entry]:
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int) -> Ran:
+    async def one(number: int) -> Entry:
         async with places:
             return await make_run(executor, seed, number, silence_s=SILENCE_S)
 
@@ -57,14 +57,18 @@ async def books_of(monkeypatch: pytest.MonkeyPatch, seed: int, runs: int) -> Boo
     till = Till(seed, 0.3)
     async with opened(monkeypatch, till) as executor:
         made = await make_runs(executor, seed, range(runs))
-    return compare(made, till.receipts())
+    books = compare(made, till.receipts())
+    billed = sum(one.input_tokens + one.output_tokens for one in till.billed.values())
+    assert billed == books.tokens + books.late_tokens
+    return books
 
 
 def check(books: Books, runs: int) -> None:
     print(books)  # noqa: T201 - the figures of the documents
     assert books.wrong == []
     assert books.runs == runs
-    assert books.exact > books.estimated + books.unpriced + books.late
+    assert set(books.exact) == set(CLIENTS)
+    assert books.exact.total() > books.estimated + books.unpriced + books.late
 
 
 async def test_a_hundred_runs_under_random_faults_have_the_books_of_their_provider(
