@@ -15,10 +15,12 @@ from tests.servers.clients import NAMES, key_of
 from tests.servers.faulty import FaultyServer
 from ymera import MultiModelExecutor
 from ymera.nodes.settings import load_settings
+from ymera.nodes.state import NO_USAGE
 from ymera.routing.catalogue import builtin_catalogue
+from ymera.routing.records import Usage
 
-from .books import Books, Entry, compare, make_run
-from .till import CLIENTS, PASSING, Till, healthy
+from .books import Books, Entry, Made, compare, make_run
+from .till import CLIENTS, PASSING, Receipt, Till, healthy
 
 AT_ONCE = 64
 SILENCE_S = 4.0
@@ -75,6 +77,17 @@ async def test_a_hundred_runs_under_random_faults_have_the_books_of_their_provid
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     check(await books_of(monkeypatch, 1, 100), 100)
+
+
+def test_books_that_differ_by_a_token_are_found_out() -> None:
+    key = ("m1", "generation", "groq", "openai/gpt-oss-120b")
+    usage = Usage({**NO_USAGE, "input_tokens": 10, "output_tokens": 7})
+    made = Made(key=key, kind="answered", partial=False, usage=usage)
+    entry = Entry(tag="m1", success=True, seconds=1.0, wrong=[], made=[made])
+    for told in ((10, 8), None):
+        assert compare([entry], [Receipt(key, told)]).wrong
+    assert compare([entry], []).wrong
+    assert compare([], [Receipt(key, (10, 7))]).wrong
 
 
 @pytest.mark.soak
