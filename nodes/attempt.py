@@ -125,11 +125,11 @@ async def _made(job: Job, answer: Answer, services: Services, ask: Ask, *, lost:
         usage = await usage_of(
             job.model, answer.message, answer.started_at, prompt_tokens=ask.input_tokens, kind=kind
         )
+    await services.budgets.settle(ask, usage)  # first of all: a run that is cancelled now must not leave it
     # A call that was never made gives a probe back that it had claimed.
     outcome = kind if answer.sent else "cancelled"
     await services.health.report(job.model, outcome, asked=answer.asked, key_mark=ask.key_mark)
     cooling = services.health.why_avoided(job.model, ask.key_mark) is not None
-    await services.budgets.settle(ask, usage)
     if answer.first_token_seconds is not None:
         services.latencies.add(job.model.key, answer.first_token_seconds)
     elif lost or kind == "timed_out":  # without the slow ones, what counts as slow would become ever less

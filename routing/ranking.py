@@ -207,21 +207,25 @@ def _passed_over(ranked: tuple[Place, ...], choice: Choice) -> list[str]:
 
 
 def _outranked(ranking: Ranking, choice: Choice) -> list[Rejected]:
-    """Return the models for which the attempts do not suffice. The words are kept: most runs have the same ones."""
+    """Return the models that are too many. The words are kept: most runs have the same ones."""
     late = ranking.ranked[choice.attempts :]
+    if choice.cooling:  # whoever is cooling down makes another order each time
+        return _too_many(late, choice)
     key = (str(choice.attempts), *[place.model.key for place in late])
     kept = ranking.scored.outranked
     if key not in kept:
-        allowed = f"{choice.attempts} models are tried at most"
-        kept[key] = [
-            _rejected(place.model, f"ranked no. {n} with {place.score:.2f}; {allowed}")
-            for n, place in enumerate(late, choice.attempts + 1)
-        ]
+        kept[key] = _too_many(late, choice)
+    return [rejected.copy() for rejected in kept[key]]
+
+
+def _too_many(late: tuple[Place, ...], choice: Choice) -> list[Rejected]:
+    allowed = f"{choice.attempts} models are tried at most"
     return [
-        _rejected(place.model, choice.cooling[place.model.key])
-        if place.model.key in choice.cooling
-        else rejected.copy()
-        for place, rejected in zip(late, kept[key], strict=True)
+        _rejected(
+            place.model,
+            choice.cooling.get(place.model.key) or f"ranked no. {n} with {place.score:.2f}; {allowed}",
+        )
+        for n, place in enumerate(late, choice.attempts + 1)
     ]
 
 
