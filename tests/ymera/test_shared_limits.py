@@ -15,7 +15,7 @@ from ymera.routing.catalogue import builtin_catalogue
 
 RUNS = 64
 MODEL = builtin_catalogue().models["openai:gpt-4o"]
-CODE = Answer("```python\nprint('hello')\n```", input_tokens=300, output_tokens=200)
+CODE = Answer("```python\nprint('hello')\n```", input_tokens=150, output_tokens=200)
 
 
 def unlock(monkeypatch: pytest.MonkeyPatch, server: FaultyServer) -> None:
