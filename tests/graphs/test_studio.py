@@ -159,7 +159,9 @@ async def test_an_agents_drawing_has_its_phases_each_with_a_fallback_loop(dev: D
     phases = {str(phase) for phase in builtin_catalogue().agents[agent].phases_needed}
     assert {node for node in nodes if not node.startswith(("__", "join_"))} == {"match", "abort", *phases}
     loops = {
-        _phase(e["source"]) for e in graph["edges"] if e["source"] == e["target"] and e["data"] == "fallback"
+        _phase(e["source"])
+        for e in graph["edges"]
+        if e["source"] == e["target"] and e["data"] == "retry or fallback"
     }
     assert loops == phases
 
@@ -169,7 +171,7 @@ async def test_the_whole_workflow_is_drawn_with_a_word_on_every_choice(dev: Dev)
     drawn = {(e["source"], e["target"]): e.get("data") for e in graph["edges"] if e.get("conditional")}
     assert all(drawn.values())
     assert drawn["match", "planning"] == "next"
-    assert drawn["planning", "planning"] == "fallback"
+    assert drawn["planning", "planning"] == "retry or fallback"
     assert drawn["planning", "abort"] == "failed"
     assert drawn["planning", "__end__"] == "budget"
 
@@ -210,7 +212,7 @@ async def _attempts(dev: Dev, thread: str) -> list[tuple[str, bool]]:
 
 
 async def test_a_run_falls_back_and_ends_well(dev: Dev) -> None:
-    dev.answers(Fault("500"), PLAN, CODE, SOUND)
+    dev.answers(Answer("half a pl", finish="length"), PLAN, CODE, SOUND)
     thread = await dev.thread()
     result: Any = await dev.client.runs.wait(thread, "coding_agent", input={"task": TASK})
     assert result["final_result"] == CODE.text
