@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from typing import cast
+from collections.abc import Coroutine
+from typing import Any, TypeVar, cast
 
 from langgraph.config import get_stream_writer
 
@@ -34,6 +35,8 @@ from .usage import served_model, usage_of
 LONGEST_PARTIAL = 20_000
 """Characters of a broken answer that are kept."""
 
+Result = TypeVar("Result")
+
 _logger = logging.getLogger("ymera.phase")
 
 
@@ -44,18 +47,32 @@ async def attempt(job: Job, services: Services, contender: Contender[Made]) -> M
         CancelledError: the run was cancelled; what was begun is settled before.
     """
     answer = Answer()
-    ask = await _ask(job, services)
+    ask = await _finished(_ask(job, services), contender)
     try:
-        await _within_limits(job, services, contender, answer, ask)
+        if not contender.lost:
+            await _within_limits(job, services, contender, answer, ask)
     except asyncio.CancelledError:
+        if not contender.lost:
+            answer.take_in()
+            answer.fault = make_fault("cancelled", "the run was cancelled")
+            await _finished(_made(job, answer, services, ask), contender)
+            raise
+    if contender.lost:
         answer.take_in()
-        why = "another model answered first" if contender.lost else "the run was cancelled"
-        answer.fault = make_fault("cancelled", why)
-        made = await _made(job, answer, services, ask, lost=contender.lost)
+        answer.fault = make_fault("cancelled", "another model answered first")
+    return await _finished(_made(job, answer, services, ask, lost=contender.lost), contender)
+
+
+async def _finished(work: Coroutine[Any, Any, Result], contender: Contender[Made]) -> Result:
+    """Return what comes of work that a cancellation must not break off: what was begun is settled first."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        result = await task
         if contender.lost:
-            return made
+            return result
         raise
-    return await _made(job, answer, services, ask)
 
 
 async def _within_limits(
