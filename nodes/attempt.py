@@ -7,6 +7,7 @@ cancelled run is raised on, once what the call may have cost is settled.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -31,6 +32,7 @@ from .services import Services
 from .state import NO_USAGE
 from .tracing import trace_outcome
 from .usage import served_model, usage_of
+from .verdicts import SCHEMA
 
 LONGEST_PARTIAL = 20_000
 """Characters of a broken answer that are kept."""
@@ -118,7 +120,10 @@ def _say_waiting(job: Job, seconds: float | None, why: str) -> None:
 
 
 async def _ask(job: Job, services: Services) -> Ask:
-    sent = with_safety(sum(count_tokens(message.text) for message in job.request))
+    told = [message.text for message in job.request]
+    if job.phase.judges:  # providers bill the schema that goes along
+        told.append(json.dumps(SCHEMA))
+    sent = with_safety(sum(count_tokens(text) for text in told))
     limited = job.limits["usd"] is not None or job.limits["tokens"] is not None
     priced = limited or services.budgets.has_daily_limit(job.provider.name)
     return Ask(
