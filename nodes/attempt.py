@@ -120,7 +120,7 @@ def _say_waiting(job: Job, seconds: float | None, why: str) -> None:
 
 
 async def _ask(job: Job, services: Services) -> Ask:
-    told = [message.text for message in job.request]
+    told = [str(message.text) for message in job.request]
     if job.phase.judges:  # providers bill the schema that goes along
         told.append(json.dumps(SCHEMA))
     sent = with_safety(sum(count_tokens(text) for text in told))

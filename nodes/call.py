@@ -15,6 +15,7 @@ from .faults import fault_of, finish_fault, keys_of, make_fault, redacted, retry
 from .hedge import Contender
 from .job import Answer, Job, Made
 from .services import Services
+from .sse import asked_tokens
 from .structured import bound_to_schema
 from .tracing import hide_keys
 from .verdicts import SCHEMA, parse_verdict
@@ -32,6 +33,7 @@ async def call(
     try:
         # Opening is local work (an import, or the download of an embedded model): it is not the model's time.
         chat = await _open(job, services, output_tokens)
+        asked_tokens.set(output_tokens)
         answer.begin()
         answer.sent = True
         async with limit:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     ChatModel = Runnable[LanguageModelInput, AIMessage]
 
 Close = Callable[[], Awaitable[None]]
-_Key = tuple[str, int, float]
+Bound = Callable[[int], dict[str, Any]]
+_Key = tuple[str, float]
 
 _TIMEOUT_S = 3_630  # behind the longest PHASE_TIMEOUT: the attempt's own deadline is the one that counts
 _AZURE_API_VERSION = "2024-10-21"
@@ -46,17 +47,17 @@ class Order:
     model_id: str
     api_key: str = field(repr=False)
     base_url: str | None
-    max_output_tokens: int
     temperature: float | None
     api_version: str = _AZURE_API_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A client, how to close its connections, and what LangChain knows about the model."""
+    """A client, how to close its connections, how a call says its bound, and what LangChain knows about the model."""
 
-    chat: ChatModel
+    chat: Any  # one of LangChain's chat models: `bind` is all that is asked of it
     close: Close
+    bound: Bound
     knowledge: Mapping[str, Any]
 
 
@@ -69,7 +70,11 @@ class _Loop:
 
 
 class ChatModels:
-    """The chat models of a process, each opened once per event loop and set of arguments."""
+    """The chat models of a process, each opened once per event loop and temperature.
+
+    The bound of an answer goes with each call: with a client for each bound that budgets allow, connections and
+    certificates (a megabyte a client) would pile up.
+    """
 
     def __init__(self, settings: Settings, providers: Mapping[str, ProviderProfile]) -> None:
         self._settings = settings
@@ -97,12 +102,14 @@ class ChatModels:
             WeightsError: an embedded model's weights cannot be had.
         """
         here = self._here()
-        key = (model.key, max_output_tokens, temperature)
+        key = (model.key, temperature)
         async with here.locks[key]:
             if key not in here.opened:
-                order = await self._order(model, max_output_tokens, temperature)
+                order = await self._order(model, temperature)
                 here.opened[key] = await asyncio.to_thread(_build, self._provider(model), model, order)
-        return here.opened[key].chat
+        opened = here.opened[key]
+        chat: ChatModel = opened.chat.bind(**opened.bound(min(max_output_tokens, model.max_output_tokens)))
+        return chat
 
     async def close(self) -> None:
         """Close the connections of this event loop's clients."""
@@ -121,7 +128,7 @@ class ChatModels:
             raise InputError(f"No provider {model.provider!r} for model {model.name!r}. Known: {known}.")
         return self._providers[model.provider]
 
-    async def _order(self, model: ModelProfile, max_output_tokens: int, temperature: float) -> Order:
+    async def _order(self, model: ModelProfile, temperature: float) -> Order:
         provider = self._provider(model)
         base_url, key = await self._address(model, provider)
         return Order(
@@ -129,7 +136,6 @@ class ChatModels:
             model_id=model.model_id,
             api_key=key,
             base_url=base_url,
-            max_output_tokens=min(max_output_tokens, model.max_output_tokens),
             temperature=temperature,
             api_version=self._settings.variable("OPENAI_API_VERSION") or _AZURE_API_VERSION,
         )
@@ -188,15 +194,18 @@ def _standard(order: Order) -> dict[str, Any]:
         "api_key": order.api_key,
         "base_url": order.base_url,
         "temperature": order.temperature,
-        "max_tokens": order.max_output_tokens,
         "timeout": _TIMEOUT_S,
         "max_retries": 0,
     }
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _opened(chat: Any, close: Close) -> Opened:
-    return Opened(chat=chat, close=close, knowledge=getattr(chat, "profile", None) or {})
+def _max_tokens(tokens: int) -> dict[str, Any]:
+    return {"max_tokens": tokens}
+
+
+def _opened(chat: Any, close: Close, bound: Bound = _max_tokens) -> Opened:
+    return Opened(chat=chat, close=close, bound=bound, knowledge=getattr(chat, "profile", None) or {})
 
 
 def _plain(client: Any, order: Order) -> Opened:
@@ -209,10 +218,12 @@ async def _nothing_to_close() -> None:
 
 def _openai(client: Any, order: Order) -> Opened:
     """`stream_usage` is off by default behind any base URL; servers like OpenAI's know only `max_tokens`."""
-    arguments = _standard(order) | _openai_extras(order)
-    if order.provider != "openai":
-        arguments["extra_body"] = {"max_tokens": arguments.pop("max_tokens")}
-    return _opened_openai(client(**arguments))
+    chat = client(**_standard(order), **_openai_extras(order))
+    return _opened_openai(chat, _max_tokens if order.provider == "openai" else _max_tokens_in_body)
+
+
+def _max_tokens_in_body(tokens: int) -> dict[str, Any]:
+    return {"extra_body": _max_tokens(tokens)}
 
 
 def _azure(client: Any, order: Order) -> Opened:
@@ -220,14 +231,14 @@ def _azure(client: Any, order: Order) -> Opened:
     arguments = _standard(order) | _openai_extras(order)
     arguments["azure_endpoint"] = arguments.pop("base_url")
     arguments |= {"azure_deployment": order.model_id, "api_version": order.api_version}
-    return _opened_openai(client(**arguments))
+    return _opened_openai(client(**arguments), _max_tokens)
 
 
-def _opened_openai(chat: Any) -> Opened:
+def _opened_openai(chat: Any, bound: Bound) -> Opened:
     # Where JSON is asked for, LangChain calls through `beta`, whose import takes most of a second. Here it
     # happens in a thread; at the first call it would hold up the event loop.
     _ = chat.root_async_client.beta
-    return _opened(chat, chat.http_async_client.aclose)
+    return _opened(chat, chat.http_async_client.aclose, bound)
 
 
 def _openai_extras(order: Order) -> dict[str, Any]:
@@ -243,7 +254,7 @@ def _openai_extras(order: Order) -> dict[str, Any]:
 
 def _transport(order: Order) -> dict[str, Any]:
     """Give each client connections of its own: the default ones are shared between event loops."""
-    transport: dict[str, Any] = {"timeout": _TIMEOUT_S, "event_hooks": reply_hooks(order.max_output_tokens)}
+    transport: dict[str, Any] = {"timeout": _TIMEOUT_S, "event_hooks": reply_hooks()}
     if is_loopback(order.base_url):  # straight there, whatever proxy the environment names
         transport["mounts"] = {"http://": None, "https://": None, "all://": None}
     return transport
@@ -285,13 +296,13 @@ def _google(client: Any, order: Order) -> Opened:
     http = httpx.AsyncClient(**_transport(order))
     options = HttpOptions(base_url=order.base_url, api_version=chat.api_version, httpx_async_client=http)
     chat.client = genai.Client(api_key=order.api_key, http_options=options)
-    return _opened(chat, http.aclose)
+    return _opened(chat, http.aclose, lambda tokens: {"max_output_tokens": tokens})
 
 
 def _mistral(client: Any, order: Order) -> Opened:
     """Retries are counted as attempts."""
     chat = client(**_standard(order) | {"max_retries": 1})
-    chat.async_client.event_hooks = reply_hooks(order.max_output_tokens)
+    chat.async_client.event_hooks = reply_hooks()
     return _opened(chat, chat.async_client.aclose)
 
 
@@ -301,7 +312,6 @@ def _cohere(client: Any, order: Order) -> Opened:
     import httpx
 
     arguments = _standard(order)
-    tokens = arguments.pop("max_tokens")
     del arguments["max_retries"]
     arguments["cohere_api_key"] = arguments.pop("api_key")
     arguments["timeout_seconds"] = arguments.pop("timeout")
@@ -310,7 +320,9 @@ def _cohere(client: Any, order: Order) -> Opened:
     chat.async_client = cohere.AsyncClient(
         order.api_key, base_url=order.base_url, client_name=chat.user_agent, httpx_client=http
     )
-    return _opened(chat.bind(max_tokens=tokens, request_options={"max_retries": 0}), http.aclose)
+    return _opened(
+        chat, http.aclose, lambda tokens: {"max_tokens": tokens, "request_options": {"max_retries": 0}}
+    )
 
 
 _QUIRKS: Mapping[str, Callable[[Any, Order], Opened]] = {

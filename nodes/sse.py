@@ -15,6 +15,7 @@ import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -33,6 +34,9 @@ _A_FEW: Final = 2**12
 _EVENT_ENDS: Final = re.compile(rb"\n\r?\n")
 _EVENTS: Final = "text/event-stream"
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
+
+asked_tokens: ContextVar[int] = ContextVar("asked_tokens", default=0)
+"""Tokens that the call under way asked for at most. Its client serves calls of many bounds, and is made before them."""
 
 Hook = Callable[[Any], Awaitable[None]]
 """Takes a request or a response of httpx, or of httpx2: two libraries with the same names and no common base."""
@@ -64,13 +68,12 @@ class FailedReplyError(ReplyError):
         self.status_code = code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
-def reply_hooks(max_output_tokens: int) -> dict[str, list[Hook]]:
+def reply_hooks() -> dict[str, list[Hook]]:
     """Return the `event_hooks` of an HTTP client that check every reply.
 
-    A reply may have 1 MB, and 1 KB for each token that was asked for: the event of a single token is a few hundred
-    bytes of JSON.
+    A reply may have 1 MB, and 1 KB for each token that was asked for (`asked_tokens`): the event of a single token is
+    a few hundred bytes of JSON.
     """
-    most = _ROOM + _ROOM_PER_TOKEN * max_output_tokens
 
     async def ask(request: Any) -> None:
         request.headers["accept-encoding"] = "gzip"  # the one that is unpacked here, a little at a time
@@ -80,6 +83,7 @@ def reply_hooks(max_output_tokens: int) -> dict[str, list[Hook]]:
         unpack = _unpacker(response.headers.pop("content-encoding", "identity"))
         if _EVENTS not in response.headers.get("content-type", "") and _wants_events(response):
             response.headers["content-type"] = _EVENTS  # some clients refuse unread what is called otherwise
+        most = _ROOM + _ROOM_PER_TOKEN * asked_tokens.get()
         reading = _Refusal() if response.status_code >= 400 else _Reply(most)
         response.stream = _checked_stream(library)(response.stream, unpack, reading)
 

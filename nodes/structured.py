@@ -33,8 +33,10 @@ def _arguments(chat: ChatModel, client: str, schema: dict[str, Any]) -> dict[str
     openai = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
     if client in {"ChatOpenAI", "AzureChatOpenAI"}:
         # Not as `response_format`: the client would parse by itself, and lose the usage of an answer cut short.
-        # What is bound takes the place of the model's own `extra_body`, so that has to come along.
-        return {"extra_body": {**(getattr(chat, "extra_body", None) or {}), "response_format": openai}}
+        # What is bound anew takes the place of what was bound before (the answer's limit), so that has to come along.
+        return {
+            "extra_body": {**getattr(chat, "kwargs", {}).get("extra_body", {}), "response_format": openai}
+        }
     if client in {"ChatGroq", "ChatMistralAI"}:
         return {"response_format": openai}
     if client == "ChatGoogleGenerativeAI":

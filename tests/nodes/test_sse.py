@@ -18,6 +18,7 @@ from ymera.nodes.sse import (
     FailedReplyError,
     ReplyError,
     UnreadableReplyError,
+    asked_tokens,
     reply_hooks,
 )
 
@@ -56,9 +57,10 @@ async def read(
 
     passed = bytearray()
     transport = httpx.MockTransport(reply)
+    asked_tokens.set(tokens)
     try:
         async with (
-            httpx.AsyncClient(transport=transport, event_hooks=reply_hooks(tokens)) as client,
+            httpx.AsyncClient(transport=transport, event_hooks=reply_hooks()) as client,
             client.stream("POST", "http://x", json={"stream": True}) as response,
         ):
             async for piece in response.aiter_bytes():
@@ -307,7 +309,7 @@ async def test_what_was_asked_for_as_a_stream_is_read_whatever_it_is_called(
     asked: object, status: int, called: str
 ) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(status, json={}))
-    async with httpx.AsyncClient(transport=transport, event_hooks=reply_hooks(100)) as client:
+    async with httpx.AsyncClient(transport=transport, event_hooks=reply_hooks()) as client:
         response = await client.post("http://x", json=asked)
     assert response.headers["content-type"] == called
     assert response.request.headers["accept-encoding"] == "gzip"
@@ -327,9 +329,7 @@ async def test_a_reply_that_breaks_gives_its_connection_back_even_if_its_client_
     async def reply(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers=events, stream=stream)
 
-    async with httpx.AsyncClient(
-        transport=httpx.MockTransport(reply), event_hooks=reply_hooks(100)
-    ) as client:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(reply), event_hooks=reply_hooks()) as client:
         request = client.build_request("POST", "http://x", json={"stream": True})
         response = await client.send(request, stream=True)
         with pytest.raises(ReplyError):
