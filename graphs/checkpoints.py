@@ -1,58 +1,66 @@
-"""Where runs are kept so that they last: one SQLite file, shared by all runs of an event loop."""
+"""Where runs are kept so that they last: one SQLite file or PostgreSQL, shared by all runs of an event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import aiosqlite
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from pydantic import SecretStr
 
+from ..nodes.encryption import cipher_of
+from ..nodes.postgres import NOT_INSTALLED
+from ..nodes.settings import Settings
 from ..nodes.wal import use_wal
 from ..routing.errors import InputError
+from .serializer import StrictSerializer
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another process on the same file."""
 
+Saver = BaseCheckpointSaver[str]
+
 
 @dataclass(kw_only=True)
 class _Shared:
-    """A saver in use, and by how many runs."""
+    """A saver in use, by how many runs, and what closes it."""
 
-    saver: AsyncSqliteSaver
+    saver: Saver
+    closing: AsyncExitStack
     users: int = 0
 
 
 @dataclass(kw_only=True)
 class _Open:
-    """The savers of one event loop (a connection cannot be used from another one)."""
+    """The savers of one event loop (a connection cannot be used from another one), by place and key."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    savers: dict[str, _Shared] = field(default_factory=dict)
+    savers: dict[tuple[object, object], _Shared] = field(default_factory=dict)
 
 
 _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Open] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def open_checkpoints(path: str) -> AsyncIterator[BaseCheckpointSaver[str]]:
-    """Open the checkpoint file, or join the runs that have it open; the last one closes it.
+async def open_checkpoints(settings: Settings) -> AsyncIterator[Saver]:
+    """Open the store of checkpoints, or join the runs that have it open; the last one closes it.
 
     Raises:
-        InputError: the file is not a database, or cannot be written.
+        InputError: it cannot be used, or what encrypts it is not installed.
     """
     here = _loops.setdefault(asyncio.get_running_loop(), _Open())
+    name = (settings.ymera_database_url or settings.checkpoints, settings.langgraph_aes_key)
     async with here.lock:
-        if path not in here.savers:
-            here.savers[path] = _Shared(saver=await _connect(path))
-        shared = here.savers[path]
+        if name not in here.savers:
+            here.savers[name] = await _opened(settings)
+        shared = here.savers[name]
         shared.users += 1
     try:
         yield shared.saver
@@ -60,15 +68,42 @@ async def open_checkpoints(path: str) -> AsyncIterator[BaseCheckpointSaver[str]]
         async with here.lock:
             shared.users -= 1
             if not shared.users:
-                del here.savers[path]
-                await shared.saver.conn.close()
+                del here.savers[name]
+                await shared.closing.aclose()
 
 
-async def _connect(path: str) -> AsyncSqliteSaver:
+async def _opened(settings: Settings) -> _Shared:
+    serde = StrictSerializer(cipher_of(settings.langgraph_aes_key))
+    async with AsyncExitStack() as stack:
+        if settings.ymera_database_url is None:
+            sqlite = await _connect(settings.checkpoints, serde)
+            stack.push_async_callback(_close, sqlite)
+            saver: Saver = sqlite
+        else:
+            saver = await stack.enter_async_context(_postgres(settings.ymera_database_url, serde))
+        return _Shared(saver=saver, closing=stack.pop_all())
+
+
+def _postgres(url: SecretStr, serde: StrictSerializer) -> AbstractAsyncContextManager[Saver]:
+    try:
+        from .postgres import postgres_saver
+    except ImportError as error:
+        raise InputError(f"YMERA_DATABASE_URL names a PostgreSQL database; {NOT_INSTALLED}.") from error
+    return postgres_saver(url, serde)
+
+
+async def _close(saver: AsyncSqliteSaver) -> None:
+    # LangGraph does not wait for the last writes of a run that was cancelled; a connection that is closed in the
+    # middle of one keeps the file locked for as long as its cursor is remembered.
+    async with saver.lock:
+        await saver.conn.close()
+
+
+async def _connect(path: str, serde: StrictSerializer) -> AsyncSqliteSaver:
     try:
         # First in a thread of ours: a connection of aiosqlite that fails to open leaves its own thread behind.
         await asyncio.to_thread(_make_ready, path)
-        return await _saver(await aiosqlite.connect(path, timeout=BUSY_SECONDS))
+        return await _saver(await aiosqlite.connect(path, timeout=BUSY_SECONDS), serde)
     except (sqlite3.Error, OSError) as error:
         raise InputError(
             f"The checkpoint file {path!r} cannot be used: {error}. "
@@ -79,14 +114,16 @@ async def _connect(path: str) -> AsyncSqliteSaver:
 def _make_ready(path: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        # Of a new file alone: pages that are freed can then be given back.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         use_wal(connection, patience=BUSY_SECONDS)
 
 
-async def _saver(connection: aiosqlite.Connection) -> AsyncSqliteSaver:
+async def _saver(connection: aiosqlite.Connection, serde: StrictSerializer) -> AsyncSqliteSaver:
     try:
         # As `use_wal` has it; unlike the journal's mode, the file does not remember this.
         await connection.execute("PRAGMA synchronous=NORMAL")
-        saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer())
+        saver = AsyncSqliteSaver(connection, serde=serde)
         await saver.setup()
     except sqlite3.Error:
         await connection.close()

@@ -6,7 +6,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from threading import Lock
 
 from ..routing.budget import (
@@ -26,6 +25,7 @@ from ..routing.budget import (
     worst_case,
 )
 from ..routing.records import Limits, Usage
+from .database import Place
 from .settings import SettingsError
 from .spending import Spending
 
@@ -67,7 +67,7 @@ class Budgets:
     case: an input that is larger than estimated, or a dearer model served instead, is found out when it is settled.
 
     Args:
-        path: file of the daily budgets; not touched where no daily limit applies.
+        place: where the daily budgets are kept; not touched where no daily limit applies.
         daily_usd: USD a day and key.
         providers: who may stand in `daily_usd`; None: not looked at.
         clock: epoch seconds.
@@ -78,7 +78,7 @@ class Budgets:
 
     def __init__(
         self,
-        path: Path,
+        place: Place,
         daily_usd: DailyUsd,
         *,
         providers: Collection[str] | None = None,
@@ -87,7 +87,7 @@ class Budgets:
         if providers is not None and isinstance(daily_usd, Mapping):
             _check_names(daily_usd, providers)
         self._daily_usd = daily_usd
-        self._spending = Spending(path, clock)
+        self._spending = Spending(place, clock)
         self._lock = Lock()
         self._busy: dict[str, _Purse] = {}
         self._idle: OrderedDict[str, _Purse] = OrderedDict()

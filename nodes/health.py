@@ -1,21 +1,18 @@
-"""What all runs know of failing models: shared by the runs of a process, and by processes through a small file.
+"""What all runs know of failing models: shared by the runs of a process, and by processes through a small table.
 
-The rules are routing/availability.py's. Here they are applied to what is known, in memory and in the file: each
-change is worked out anew from the file's rows within one transaction, so that processes do not undo each other's.
+The rules are routing/availability.py's. Here they are applied to what is known, in memory and in the table: each
+change is worked out anew from its rows within one transaction, so that processes do not undo each other's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from math import inf
-from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
@@ -32,18 +29,17 @@ from ..routing.availability import (
 )
 from ..routing.faults import FaultKind
 from ..routing.records import ModelProfile
+from .database import Database, DatabaseError, Place, Rows, database_at
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS cooldowns (circuit TEXT PRIMARY KEY, cooldown TEXT NOT NULL)"
+PUT = "INSERT INTO cooldowns VALUES (?, ?) ON CONFLICT (circuit) DO UPDATE SET cooldown = excluded.cooldown"
 
 BUSY_SECONDS = 2.0
-"""How long another process may hold the file before this one does without it."""
+"""How long another process may hold the table before this one does without it."""
 LOOK_SECONDS = 0.25
-"""At most so often is looked whether the file has changed."""
-SETTLED_SECONDS = 0.1
-"""Age of a file from which a later change shows in its time, however coarse the system's clock."""
+"""At most so often is looked whether the table has changed."""
 
 Step = Callable[[Cooldowns], Changes | None]
-Stamp = tuple[int, int, int]
 Result = TypeVar("Result")
 
 _logger = logging.getLogger("ymera.health")
@@ -57,25 +53,35 @@ def mark_of(secrets: Sequence[str]) -> str:
 class Health:
     """Cooldowns of models and providers. Any thread and event loop of the process may use it.
 
-    A file that cannot be used is logged once; from then on the process remembers by itself.
+    A database that cannot be used is logged once; from then on the process remembers by itself.
 
     Args:
-        path: the file; made with the first failure. None: memory only.
+        place: where it is kept; a file is made with the first failure. None: memory only.
         clock: epoch seconds.
+        patience: seconds that another process may hold the table before this one does without it.
     """
 
-    def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.time) -> None:
-        self._path, self._clock = path, clock
+    def __init__(
+        self,
+        place: Place | None,
+        *,
+        clock: Callable[[], float] = time.time,
+        patience: float = BUSY_SECONDS,
+    ) -> None:
+        self._database: Database | None = None
+        if place is not None:
+            self._database = database_at(place, "health", SCHEMA, patience=patience)
+        self._clock = clock
         self._known: Cooldowns = {}  # replaced, never changed: who only reads needs no lock
-        self._memory, self._file = Lock(), Lock()  # the second is taken in worker threads only
+        self._memory, self._store = Lock(), Lock()  # the second is taken in worker threads only
         self._looked_at = -inf
-        self._seen: Stamp | None = None
+        self._seen: object | None = None
 
     async def look(self) -> None:
         """Take in what other processes wrote."""
         now = self._clock()
-        if self._path is not None and self._is_time_to_look(now):
-            await asyncio.to_thread(self._at_file, partial(self._take_in, now=now), None)
+        if self._database is not None and self._is_time_to_look(now):
+            await asyncio.to_thread(self._in_store, partial(self._take_in, now=now), None)
 
     def _is_time_to_look(self, now: float) -> bool:
         return not 0 <= now - self._looked_at < LOOK_SECONDS
@@ -120,47 +126,44 @@ class Health:
             if not changes:
                 return changes
             self._known = changed(self._known, changes)
-            path = self._path
-        if path is None:
+            database = self._database
+        if database is None:
             return changes
-        return await asyncio.to_thread(self._at_file, partial(self._write, step=step), changes)
+        return await asyncio.to_thread(self._in_store, partial(self._write, step=step), changes)
 
-    def _at_file(self, work: Callable[[Path], Result], otherwise: Result) -> Result:
-        """Return what comes of work with the file, which one thread does at a time; without the file, `otherwise`."""
-        with self._file:
-            if self._path is None:
+    def _in_store(self, work: Callable[[Database], Result], otherwise: Result) -> Result:
+        """Return what comes of work with the database, one thread at a time; without it, `otherwise`."""
+        with self._store:
+            database = self._database
+            if database is None:
                 return otherwise
             try:
-                return work(self._path)
-            except (sqlite3.Error, OSError) as error:
+                return work(database)
+            except DatabaseError as error:
                 _logger.warning(
-                    "The store of cooldowns %r cannot be used: %s. This process goes on without it and remembers "
-                    "by itself which models fail. If the file is damaged, remove it.",
-                    str(self._path),
-                    error,
+                    "The store of cooldowns %s cannot be used: %s. This process goes on without it and remembers "
+                    "by itself which models fail. %s if it stays so.",
+                    *(database.place, error, database.cure),
                 )
-                self._path = None
+                self._database = None
                 return otherwise
 
-    def _write(self, path: Path, step: Step) -> Changes | None:
-        """Apply a step to the file within one transaction; return what it changed there."""
-        with _opened(path) as db:
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(SCHEMA)
-            known = _rows(db)
+    def _write(self, database: Database, step: Step) -> Changes | None:
+        """Apply a step to the table within one transaction; return what it changed there."""
+        with database.transaction() as rows:
+            known = _known_in(rows)
             changes = step(known)
-            _put(db, changes or {})
-            db.execute("COMMIT")
+            _put(rows, changes or {})
         self._know(changed(known, changes or {}))
         return changes
 
-    def _take_in(self, path: Path, now: float) -> None:
+    def _take_in(self, database: Database, now: float) -> None:
         if not self._is_time_to_look(now):  # another thread has just looked
             return
-        stamp = _stamp(path)
+        stamp = database.stamp()
         if stamp != self._seen:
-            self._know(_read(path) if stamp else {})
-            self._seen = stamp if _is_settled(stamp) else None
+            self._know(_read(database) if stamp else {})
+            self._seen = stamp
         self._looked_at = now
 
     def _know(self, known: Cooldowns) -> None:
@@ -168,42 +171,19 @@ class Health:
             self._known = known
 
 
-def _read(path: Path) -> Cooldowns:
-    with _opened(path) as db:
-        db.execute(SCHEMA)
-        return _rows(db)
+def _read(database: Database) -> Cooldowns:
+    with database.reading() as rows:
+        return _known_in(rows)
 
 
-def _rows(db: sqlite3.Connection) -> Cooldowns:
-    rows = db.execute("SELECT circuit, cooldown FROM cooldowns")
-    return {str(name): cooldown for name, text in rows if (cooldown := from_json(str(text)))}
+def _known_in(rows: Rows) -> Cooldowns:
+    found = rows.execute("SELECT circuit, cooldown FROM cooldowns")
+    return {str(name): cooldown for name, text in found if (cooldown := from_json(str(text)))}
 
 
-def _put(db: sqlite3.Connection, changes: Changes) -> None:
+def _put(rows: Rows, changes: Changes) -> None:
     for name, cooldown in changes.items():
         if cooldown is None:
-            db.execute("DELETE FROM cooldowns WHERE circuit = ?", (name,))
+            rows.execute("DELETE FROM cooldowns WHERE circuit = ?", (name,))
         else:
-            db.execute("INSERT OR REPLACE INTO cooldowns VALUES (?, ?)", (name, to_json(cooldown)))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
-        db.execute("PRAGMA synchronous=NORMAL")
-        yield db
-
-
-def _stamp(path: Path) -> Stamp | None:
-    """Return what tells a changed file from an unchanged one; None where there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _is_settled(stamp: Stamp | None) -> bool:
-    """Say whether a file is old enough for its next change to show."""
-    return stamp is not None and time.time() - stamp[0] / 1e9 > SETTLED_SECONDS
+            rows.execute(PUT, (name, to_json(cooldown)))

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import base64
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
 from ..routing.errors import InputError
+from .database import DatabaseError, Place, database_at
+from .encryption import NAME, Cipher
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, stored_at REAL NOT NULL, result TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, stored_at DOUBLE PRECISION NOT NULL, result TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS results_by_age ON results (stored_at);
+"""
+PUT = """
+INSERT INTO results VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET stored_at = excluded.stored_at, result = excluded.result
+"""
+TRIM = """
+DELETE FROM results WHERE key NOT IN (SELECT key FROM results ORDER BY stored_at DESC, key LIMIT ?)
 """
 
 BUSY_SECONDS = 30.0
-"""How long a writer waits for another process on the same file."""
+"""How long a writer waits for another process."""
+SEALED = f"{NAME}:"
+"""How an encrypted result begins."""
 
 
 class ResultCache:
-    """Results by key, in one SQLite file.
+    """Results by key, in one table.
 
     Args:
-        path: the file; made when first written.
+        place: where it is kept; a file is made when first written.
         ttl: seconds for which a result stays valid; 0 keeps nothing.
         size: results kept at most; the oldest go first.
+        cipher: encrypts the results; what is not encrypted by it is refused. Their keys are marks of it, too: the
+            fingerprint of a task would else tell whoever guesses the task that it was given.
     """
 
-    def __init__(self, path: Path, *, ttl: float, size: int) -> None:
-        self._path, self._ttl, self._size = path, ttl, size
+    def __init__(self, place: Place, *, ttl: float, size: int, cipher: Cipher | None = None) -> None:
+        self._database = database_at(place, "results", SCHEMA, patience=BUSY_SECONDS)
+        self._ttl, self._size, self._cipher = ttl, size, cipher
 
     async def get(self, key: str) -> str | None:
         """Return the valid result of a key, or None."""
@@ -42,30 +55,48 @@ class ResultCache:
             await asyncio.to_thread(self._put, key, result)
 
     def _get(self, key: str) -> str | None:
-        if not self._path.exists():
-            return None
-        with self._open() as db:
+        with self._usable():
+            if self._database.stamp() is None:
+                return None
             query = "SELECT result FROM results WHERE key = ? AND stored_at > ?"
-            row = db.execute(query, (key, time.time() - self._ttl)).fetchone()
-        return str(row[0]) if row else None
+            with self._database.reading() as rows:
+                found = rows.execute(query, (self._name(key), time.time() - self._ttl))
+        return self._opened(str(found[0][0])) if found else None
 
     def _put(self, key: str, result: str) -> None:
-        with self._open() as db:
-            db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", (key, time.time(), result))
-            db.execute("DELETE FROM results WHERE stored_at <= ?", (time.time() - self._ttl,))
-            keep = "SELECT key FROM results ORDER BY stored_at DESC, rowid DESC LIMIT ?"
-            db.execute(f"DELETE FROM results WHERE key NOT IN ({keep})", (self._size,))
-            db.commit()
+        row = (self._name(key), time.time(), self._sealed(result))
+        with self._usable(), self._database.transaction() as rows:
+            rows.execute(PUT, row)
+            rows.execute("DELETE FROM results WHERE stored_at <= ?", (time.time() - self._ttl,))
+            rows.execute(TRIM, (self._size,))
+
+    def _name(self, key: str) -> str:
+        return self._cipher.mark(key) if self._cipher else key
+
+    def _sealed(self, result: str) -> str:
+        if self._cipher is None:
+            return result
+        _, sealed = self._cipher.encrypt(result.encode())
+        return SEALED + base64.b64encode(sealed).decode()
+
+    def _opened(self, stored: str) -> str:
+        if self._cipher is None:
+            return stored
+        try:
+            name, _, sealed = stored.partition(":")
+            return self._cipher.decrypt(name, base64.b64decode(sealed)).decode()
+        except ValueError as error:
+            raise self._unusable(f"a result in it is {error}") from error
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _usable(self) -> Iterator[None]:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as db:
-                db.executescript(SCHEMA)
-                yield db
-        except (sqlite3.Error, OSError) as error:
-            raise InputError(
-                f"The store of results {str(self._path)!r} cannot be used: {error}. "
-                "Remove it, or set YMERA_CACHE_TTL=0."
-            ) from error
+            yield
+        except DatabaseError as error:
+            raise self._unusable(str(error)) from error
+
+    def _unusable(self, reason: str) -> InputError:
+        place, cure = self._database.place, self._database.cure
+        return InputError(
+            f"The store of results {place} cannot be used: {reason}. {cure}, or set YMERA_CACHE_TTL=0."
+        )

@@ -1,36 +1,33 @@
-"""What each key spends a day (UTC), in one SQLite file that all processes share."""
+"""What each key spends a day (UTC), in a table that all processes share."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
-from weakref import finalize
 
 from ..routing.budget import NOTHING, Amount, Ask, Grant, Refusal, grant_in_day, settled, worst_case
 from ..routing.errors import InputError
 from ..routing.records import Usage
-from .wal import use_wal
+from .database import DatabaseError, Place, Rows, database_at
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS spending (
-    day TEXT, provider TEXT, key_mark TEXT, nano_usd INTEGER NOT NULL, PRIMARY KEY (day, provider, key_mark)
-) WITHOUT ROWID
+    day TEXT, provider TEXT, key_mark TEXT, nano_usd BIGINT NOT NULL, PRIMARY KEY (day, provider, key_mark)
+)
 """
 TAKEN = "SELECT nano_usd FROM spending WHERE day = ? AND provider = ? AND key_mark = ?"
-RESERVE = "INSERT INTO spending VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET nano_usd = nano_usd + excluded.nano_usd"
-CORRECT = """
-UPDATE spending SET nano_usd = max(nano_usd + ?, 0) WHERE day = ? AND provider = ? AND key_mark = ?
+RESERVE = """
+INSERT INTO spending VALUES (?, ?, ?, ?)
+ON CONFLICT (day, provider, key_mark) DO UPDATE SET nano_usd = spending.nano_usd + excluded.nano_usd
 """
+CORRECT = "UPDATE spending SET nano_usd = ? WHERE day = ? AND provider = ? AND key_mark = ?"
 
 BUSY_SECONDS = 30.0
-"""How long a writer waits for another process on the same file."""
+"""How long a writer waits for another process."""
 
 _logger = logging.getLogger("ymera.budgets")
 
@@ -46,21 +43,21 @@ class Spending:
     """Daily budgets of keys. Any thread and event loop of the process may use it.
 
     One thread does the work in the order in which it was asked for: runs of one process do not wait for each other
-    within SQLite, and no settlement overtakes its reservation. The file holds one sum for each day and key; who
+    within the database, and no settlement overtakes its reservation. It holds one sum for each day and key; who
     holds how much of it, the process alone knows. So the reservations of a process that dies stay counted for their
     day: rather too much than too little. (A power cut may lose the last moments' sums.)
 
     Args:
-        path: the file; made when first needed.
+        place: where the sums are kept; made when first needed.
         clock: epoch seconds.
+        patience: seconds to wait for another process.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        self._path, self._clock = path, clock
-        self._file = _File(path)
+    def __init__(self, place: Place, clock: Callable[[], float], *, patience: float = BUSY_SECONDS) -> None:
+        self._clock = clock
+        self._database = database_at(place, "spending", SCHEMA, patience=patience)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ymera-spending")
         self._held: dict[str, _Held] = {}
-        finalize(self, self._file.close)
 
     async def reserve(self, ask: Ask, usd: float) -> Grant | Refusal:
         """Reserve what a call may cost. Cancelled, or with an error, nothing stays reserved.
@@ -69,7 +66,7 @@ class Spending:
             usd: what the key may spend a day.
 
         Raises:
-            InputError: the file cannot be used, so nobody knows what is left.
+            InputError: the sums cannot be read, so nobody knows what is left.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -81,7 +78,8 @@ class Spending:
     async def settle(self, ask: Ask, usage: Usage) -> None:
         """Replace a reservation by what the call cost, on the day on which it was reserved.
 
-        A file that has become unusable is logged, and the reservation stays: the answer is paid and must not be lost.
+        A database that has become unusable is logged, and the reservation stays: the answer is paid and must not be
+        lost.
         """
         loop = asyncio.get_running_loop()
         # Shielded: whoever is cancelled here has paid all the same.
@@ -91,17 +89,16 @@ class Spending:
         day = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
         row = (day, ask.provider, ask.key_mark)
         try:
-            with self._file.transaction() as db:
-                found = db.execute(TAKEN, row).fetchone()
-                grant = grant_in_day(ask, usd, found[0] if found else 0)
+            with self._database.transaction() as rows:
+                grant = grant_in_day(ask, usd, _taken(rows, row))
                 if isinstance(grant, Refusal):
                     return grant
                 amount = worst_case(ask, grant.output_tokens)
-                db.execute(RESERVE, (*row, amount.nano_usd))
-        except (sqlite3.Error, OSError) as error:
+                rows.execute(RESERVE, (*row, amount.nano_usd))
+        except DatabaseError as error:
             raise InputError(
-                f"The daily budget of {ask.provider} cannot be checked: {str(self._path)!r} cannot be used: {error}. "
-                "Move it away (what was spent today is forgotten then), or unset YMERA_DAILY_USD."
+                f"The daily budget of {ask.provider} cannot be checked: {self._database.place} cannot be used: "
+                f"{error}. {self._database.cure}, or unset YMERA_DAILY_USD."
             ) from error
         self._held[ask.id] = _Held(row, amount)
         return grant
@@ -115,66 +112,19 @@ class Spending:
         difference = cost.nano_usd - held.amount.nano_usd
         try:
             if difference:
-                with self._file.transaction() as db:
-                    db.execute(CORRECT, (difference, *held.row))
-        except (sqlite3.Error, OSError) as error:
-            said = (ask.provider, str(self._path), error)
+                with self._database.transaction() as rows:
+                    rows.execute(CORRECT, (max(_taken(rows, held.row) + difference, 0), *held.row))
+        except DatabaseError as error:
+            said = (ask.provider, self._database.place, error)
             _logger.warning(
-                "What %s cost is not settled, its reservation stays: %r cannot be used: %s", *said
+                "What %s cost is not settled, its reservation stays: %s cannot be used: %s", *said
             )
 
 
-class _File:
-    """A connection that stays open: opening it costs fifty times as much as a transaction."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._db: sqlite3.Connection | None = None
-        self._inode: tuple[int, int] | None = None
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the file's write lock; what is done is kept if all of it succeeds."""
-        db = self._open()
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            yield db
-            db.execute("COMMIT")
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        db, self._db = self._db, None
-        if db is not None:
-            db.close()
-
-    def _open(self) -> sqlite3.Connection:
-        """Return the connection: a new one where the file was removed or replaced since."""
-        if self._db is not None and _inode(self._path) != self._inode:
-            self.close()
-        if self._db is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = _connect(self._path)
-            self._inode = _inode(self._path)
-        return self._db
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
+def _taken(rows: Rows, row: tuple[str, str, str]) -> int:
+    """Return what is spent or reserved of a day's budget, in nano-USD."""
+    found = rows.execute(TAKEN, row)
     try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Used by one thread at a time, but closed by whichever lets go of it last.
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        use_wal(db, patience=BUSY_SECONDS)
-        db.execute(SCHEMA)
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
+        return int(found[0][0]) if found else 0
+    except (TypeError, ValueError, OverflowError):  # SQLite keeps anything in any column
+        raise DatabaseError("a sum in it is no number") from None

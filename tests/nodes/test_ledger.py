@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ymera.nodes.encryption import Cipher
 from ymera.nodes.ledger import ResultCache
 from ymera.routing.errors import InputError
 
@@ -123,3 +124,32 @@ async def test_a_key_or_result_is_data_and_no_sql(tmp_path: Path) -> None:
     store = cache(tmp_path)
     await store.put("'; DROP TABLE results; --", "it's")
     assert await store.get("'; DROP TABLE results; --") == "it's"
+
+
+def sealed(path: Path) -> ResultCache:
+    return ResultCache(path / "results.sqlite", ttl=3600, size=10, cipher=Cipher(b"0123456789abcdef"))
+
+
+async def test_with_a_cipher_neither_a_key_nor_a_result_stands_readable(tmp_path: Path) -> None:
+    await sealed(tmp_path).put("the key", "the result ü 🙂")
+    assert await sealed(tmp_path).get("the key") == "the result ü 🙂"
+    held = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    assert b"results" in held
+    assert not any(text in held for text in (b"the key", b"the result"))
+
+
+@pytest.mark.parametrize("planted", ["the result", "aes:the result", "aes:" + "QUFB" * 20, "", "aes:ü"])
+async def test_with_a_cipher_a_result_that_it_did_not_write_is_refused(tmp_path: Path, planted: str) -> None:
+    await sealed(tmp_path).put("one", "x")
+    with sqlite3.connect(tmp_path / "results.sqlite") as db:
+        db.execute("UPDATE results SET result = ?", (planted,))
+    db.close()
+    with pytest.raises(
+        InputError, match=r"results\.sqlite.*cannot be used: a result in it is .*YMERA_CACHE_TTL=0"
+    ):
+        await sealed(tmp_path).get("one")
+
+
+async def test_what_was_stored_without_a_cipher_is_not_found_with_one(tmp_path: Path) -> None:
+    await cache(tmp_path).put("one", "plain")
+    assert await sealed(tmp_path).get("one") is None

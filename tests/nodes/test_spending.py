@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from ymera.nodes import spending as spending_module
 from ymera.nodes.spending import Spending
 from ymera.nodes.state import NO_USAGE
 from ymera.routing.budget import Ask, Grant
@@ -225,10 +224,8 @@ async def test_a_limit_that_cannot_be_checked_refuses_with_one_clear_message(
         assert line.endswith("or unset YMERA_DAILY_USD.")
 
 
-async def test_a_file_that_another_holds_too_long_is_told_in_the_same_way(
-    file: Path, spending: Spending, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spending_module, "BUSY_SECONDS", 0.05)
+async def test_a_file_that_another_holds_too_long_is_told_in_the_same_way(file: Path) -> None:
+    spending = Spending(file, lambda: LAST_MINUTE, patience=0.05)
     await spending.reserve(ask("a"), 1.0)
     with in_use(file), pytest.raises(InputError, match="cannot be used: database is locked"):
         await spending.reserve(ask("b"), 1.0)
@@ -236,9 +233,9 @@ async def test_a_file_that_another_holds_too_long_is_told_in_the_same_way(
 
 
 async def test_a_settlement_that_cannot_be_written_is_logged_and_the_answer_not_lost(
-    file: Path, spending: Spending, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(spending_module, "BUSY_SECONDS", 0.05)
+    spending = Spending(file, lambda: LAST_MINUTE, patience=0.05)
     await spending.reserve(ask("a"), 1.0)
     with in_use(file), caplog.at_level(logging.WARNING, "ymera.budgets"):
         await spending.settle(ask("a"), cost(0.001))
