@@ -27,7 +27,7 @@ PHASE = "generation"
 _CONTEXT = RunContext(providers=["first", "second"], attempts=2)
 
 
-def _catalogue_text(route: Route) -> str:
+def catalogue_text(route: Route) -> str:
     """Return a catalogue file with two models at two providers, the first of them better at everything."""
     lines = []
     for provider, name, score in (("first", route.primary, 9), ("second", route.fallback, 5)):
@@ -64,7 +64,7 @@ async def fresh_services(route: Route, *, clock: Callable[[], float] = time.time
     """Set YMERA up as on a machine of its own. `clock` tells how long failing models are left alone."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         settings = Settings(ymera_data_dir=Path(folder))
-        catalogue = extend(builtin_catalogue(), _catalogue_text(route))
+        catalogue = extend(builtin_catalogue(), catalogue_text(route))
         health = Health(Path(folder) / "health.sqlite", clock=clock)
         services = make_services(matcher=AgentModelMatcher(settings, catalogue, health))
         try:

@@ -170,7 +170,7 @@ async def savers(kind: str, folder: Path) -> AsyncIterator[tuple[BaseCheckpointS
     else:
         async with (
             aiosqlite.connect(folder / "chain.sqlite") as connection,
-            open_checkpoints(str(folder / "workflow.sqlite")) as saver,
+            open_checkpoints(Settings(ymera_checkpoints=str(folder / "workflow.sqlite"))) as saver,
         ):
             # The same pragmas on both sides, so that the ratio speaks of the graph and not of the disk.
             await connection.execute("PRAGMA journal_mode=WAL")

@@ -1,27 +1,21 @@
-"""The generated parts of README.md and docs/: cog asks this module for them (`poe docs` writes them anew).
-
-    python -m docs.generate first-run
-
-runs the README's first command on the embedded models and keeps what it prints in docs/first_run.txt.
-"""
+"""The generated parts of README.md and docs/: cog asks this module for them (`poe docs` writes them anew)."""
 
 from __future__ import annotations
 
 import inspect
-import os
-import shlex
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from math import isinf
 from pathlib import Path
 from typing import Literal, cast, get_args, get_origin
 
 import annotated_types
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from typer.main import get_command
+from typer.testing import CliRunner
 
 import ymera
+from ymera.cli import app
 from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.matching import AgentModelMatcher
 from ymera.nodes.services import make_services
@@ -33,11 +27,7 @@ from ymera.routing.faults import TABLE, CooldownProfile, RetryProfile
 from ymera.routing.records import Again, AgentTaskProfile, ModelProfile, PhaseProfile, Reading
 from ymera.routing.scoring import SCORERS, skill_weights
 
-from .blocks import blocks_of
-
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
-FIRST_RUN = ROOT / "docs" / "first_run.txt"
 BLANK_PHASE = PhaseProfile(name="blank", order=0, skills={}, prompt="")
 BLANK_AGENT = AgentTaskProfile(agent_name="blank", task_type="", preferred_models=(), phases_needed=())
 THEN = {
@@ -62,6 +52,27 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def first_sentence(thing: object) -> str:
     """Return the first line of a docstring, without its stop."""
     return (inspect.getdoc(thing) or "").partition("\n")[0].rstrip(".")
+
+
+# --- the command line ------------------------------------------------------------------------------------
+
+
+def commands() -> list[list[str]]:
+    """Return the words of every command, the groups' own among them; `ymera` itself comes first."""
+    names: list[list[str]] = [[]]
+    for words in names:
+        command = get_command(app)
+        for word in words:
+            command = command.commands[word]  # type: ignore[attr-defined]  # a group, for it has commands
+        names += [[*words, name] for name in getattr(command, "commands", {})]
+    return names
+
+
+def help_of(words: Sequence[str]) -> str:
+    """Return what a command says of itself, on 100 columns."""
+    asked = [*words, "--help"]
+    told = CliRunner().invoke(app, asked, prog_name="ymera", env={"COLUMNS": "100"})
+    return fenced("text", f"$ {' '.join(['ymera', *asked])}\n{told.stdout.rstrip()}\n")
 
 
 # --- settings --------------------------------------------------------------------------------------------
@@ -99,7 +110,9 @@ def _allowed(field: FieldInfo) -> str:
     literal = next((kind for kind in kinds if get_origin(kind) is Literal), None)
     if literal is not None:
         return ", ".join(f"`{word}`" for word in get_args(literal))
-    words = {bool: "`true`, `false`", int: "whole number", float: "number", Path: "path", str: "text"}
+    words = {
+        bool: "`true`, `false`", int: "whole number", float: "number", Path: "path", str: "text", SecretStr: "text"
+    }  # fmt: skip
     names = {list: "list", dict: "JSON object"}
     origin = get_origin(field.annotation)
     word = names[origin] if origin in names else next(words[kind] for kind in kinds if kind in words)
@@ -305,50 +318,3 @@ def error_tree() -> str:
 
     lines = (errors.__doc__ or "").splitlines()
     return "\n".join(line.removeprefix("    ") for line in lines if line.startswith("    ")) + "\n"
-
-
-# --- the first run ---------------------------------------------------------------------------------------
-
-
-def first_command() -> list[str]:
-    """Return the words of the README's first command from `ymera` on."""
-    block = next(block for block in blocks_of(README) if block.language == "bash")
-    words = shlex.split(block.text.replace("\\\n", " "))
-    return words[words.index(".venv/bin/ymera") + 1 :]
-
-
-def run_first_command() -> str:
-    """Run the README's first command on the embedded models, in an empty folder, and return what it prints."""
-    keys = {name for provider in builtin_catalogue().providers.values() for name in provider.variables}
-    own = {name.upper() for name in Settings.model_fields if name != "ymera_cache_dir"}
-    kept = {name: value for name, value in os.environ.items() if name not in keys | own}
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("ymera")), *first_command()],
-            cwd=folder,
-            env={**kept, "YMERA_DATA_DIR": folder, "LANGSMITH_TRACING": "false"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(f"The first command ended with {done.returncode}:\n{done.stdout}")
-    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
-
-
-def first_run() -> str:
-    """Return the kept output of the README's first command."""
-    return FIRST_RUN.read_text(encoding="utf-8") if FIRST_RUN.exists() else "(not run yet)\n"
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Do what the command line asks for."""
-    if list(arguments) != ["first-run"]:
-        raise SystemExit("usage: python -m docs.generate first-run")
-    FIRST_RUN.write_text(run_first_command(), encoding="utf-8")
-    sys.stdout.write(f"{FIRST_RUN} is written. Now run: poe docs\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

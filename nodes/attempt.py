@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 from langgraph.config import get_stream_writer
 
+from ..routing.budget import is_free
 from ..routing.faults import FaultKind
 from ..routing.prediction import count_tokens, least_tokens, output_bound, with_safety
 from ..routing.records import Attempt, Fault, Usage
@@ -28,6 +29,7 @@ from .gates import TooLong
 from .health import mark_of
 from .hedge import Contender
 from .job import Answer, Job, Made
+from .journal import Entry
 from .services import Services
 from .state import NO_USAGE
 from .tracing import trace_outcome
@@ -98,6 +100,8 @@ async def _within_limits(
     try:
         async with turn as place:
             answer.waited = answer.seconds
+            if job.place:
+                await services.journal.begin(job.place, _entry(job, ask, job.place.checkpoint))
             get_stream_writer()({"event": "attempt_started", **job.label})
             await call(job, services, answer, contender, grant.output_tokens)
             if not answer.sent:
@@ -138,6 +142,30 @@ async def _ask(job: Job, services: Services) -> Ask:
     )
 
 
+def _entry(job: Job, ask: Ask, checkpoint: str) -> Entry:
+    """Return what the journal says of a call that is about to be sent: until more is known, its input alone counts."""
+    price = ask.price
+    cost = ask.input_tokens * price.input / 1e6 if price else 0.0
+    return Entry(
+        attempt=job.id,
+        checkpoint=checkpoint,
+        agent=job.agent.agent_name,
+        phase=job.phase.name,
+        provider=job.model.provider,
+        model=job.model.name,
+        started_at=time.time(),
+        usage=Usage(
+            {
+                **NO_USAGE,
+                "input_tokens": ask.input_tokens,
+                "cost_usd": cost,
+                "unpriced": 0 if is_free(price) else 1,
+                "estimated": 1,
+            }
+        ),
+    )
+
+
 async def _made(job: Job, answer: Answer, services: Services, ask: Ask, *, lost: bool = False) -> Made:
     """Settle an attempt: its usage, its budget, what it says about the model; then write it down."""
     seconds = answer.seconds
@@ -158,6 +186,8 @@ async def _made(job: Job, answer: Answer, services: Services, ask: Ask, *, lost:
         services.latencies.add(job.model.key, seconds)
     fault = _with_what_follows(job, answer, seconds, cooling=cooling)
     made = Made(job=job, answer=answer, attempt=_record(job, answer, fault, seconds, usage))
+    if job.place:
+        services.journal.end(job.place, made.attempt)
     get_stream_writer()({"event": "attempt_ended", "attempt": made.attempt})
     log(made.attempt)
     trace_outcome(job.label, made.attempt)

@@ -11,9 +11,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 
 from ..routing.records import Fault
-from .faults import fault_of, finish_fault, keys_of, make_fault, redacted, retry_after
+from .faults import fault_of, finish_fault, make_fault, redacted, retry_after, secrets_of
 from .hedge import Contender
 from .job import Answer, Job, Made
+from .patience import Patience
 from .services import Services
 from .sse import asked_tokens
 from .structured import bound_to_schema
@@ -29,7 +30,7 @@ async def call(
     job: Job, services: Services, answer: Answer, contender: Contender[Made], output_tokens: int
 ) -> None:
     """Call a model and fill `answer`: its message and its verdict, or its fault with what came before it."""
-    limit = asyncio.timeout(None)
+    limit = Patience()
     try:
         # Opening is local work (an import, or the download of an embedded model): it is not the model's time.
         chat = await _open(job, services, output_tokens)
@@ -54,9 +55,7 @@ async def _open(job: Job, services: Services, output_tokens: int) -> Runnable[La
     return bound_to_schema(chat, job.model, job.provider, SCHEMA) if job.phase.judges else chat
 
 
-async def _listen(
-    stream: Any, job: Job, answer: Answer, contender: Contender[Made], limit: asyncio.Timeout
-) -> None:
+async def _listen(stream: Any, job: Job, answer: Answer, contender: Contender[Made], limit: Patience) -> None:
     """Take in a stream of chunks, keeping what has come when it breaks or stands still.
 
     One timer stands for all three limits. It is not set anew with every piece of the answer but a tenth late, so that
@@ -64,7 +63,7 @@ async def _listen(
     """
     now, chunks, pieces = asyncio.get_running_loop().time, answer.chunks, aiter(stream)
     end = now() + job.bounds.left - answer.waited
-    limit.reschedule(min(end, now() + job.bounds.first_token))
+    limit.set(now() + job.bounds.first_token, end=end)
     async for chunk in pieces:
         chunks.append(chunk)
         if says_something(chunk):
@@ -76,7 +75,7 @@ async def _listen(
         chunks.append(chunk)
         if (at := now()) > set_anew:
             set_anew = at + slack
-            limit.reschedule(min(end, set_anew + job.bounds.silence))
+            limit.set(set_anew + job.bounds.silence, end=end)
 
 
 def says_something(chunk: AIMessage) -> bool:
@@ -107,7 +106,7 @@ def _judge(job: Job, answer: Answer) -> Fault | None:
 def _config(job: Job, services: Services) -> RunnableConfig:
     """Return the run's config with what belongs to this attempt: its name and labels in streams and traces."""
     config = get_config()
-    hide_keys(config, lambda text: redacted(text, keys_of(job.provider, services.settings)))
+    hide_keys(config, lambda text: redacted(text, secrets_of(job.provider, services.settings)))
     return {
         **config,
         "run_name": f"{job.id} {job.model.name}",

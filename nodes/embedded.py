@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import importlib
 import importlib.util
+import json
 import os
 import secrets
 import socket
@@ -28,6 +29,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..routing.errors import InputError, WeightsError
+from ..routing.limits import LARGEST_FILE, check_name
+from .addresses import address_of
 from .cores import choose_threads, usable_cores
 from .gguf import read_header
 from .providers import is_loopback
@@ -174,19 +177,42 @@ def model_names(base_url: str) -> list[str]:
     Raises:
         InputError: nothing answers there, or not in OpenAI's way.
     """
-    address = f"{base_url.rstrip('/')}/models"
-    wrong = f"YMERA_LOCAL_BASE_URL={base_url!r}: GET {address}"
+    server = address_of(base_url)
+    address = f"{server.url.rstrip('/')}/models"
+    wrong = f"YMERA_LOCAL_BASE_URL={server.url!r}: GET {address}"
     try:
-        reply = httpx.get(address, timeout=httpx.Timeout(30, connect=5), trust_env=not is_loopback(base_url))
-        reply.raise_for_status()
-        return [str(model["id"]) for model in reply.json()["data"]]
+        said = json.loads(_document(address, server.login))
+        names = [str(model["id"]) for model in said["data"]]
+        for name in names:
+            check_name("model", name)
+        return names
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        said = str(error) or type(error).__name__
+        why = str(error) or type(error).__name__
         raise InputError(
-            f"{wrong}: {said}. Is the server running, and does the address end in /v1?"
+            f"{wrong}: {why}. Is the server running, and does the address end in /v1?"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{wrong} is not answered in OpenAI's way, with the models in `data`.") from error
+
+
+def _document(address: str, login: tuple[str, str] | None) -> bytes:
+    """Get a document of a sane size.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    patience = httpx.Timeout(30, connect=5)
+    with (
+        httpx.Client(timeout=patience, trust_env=not is_loopback(address), auth=login) as client,
+        client.stream("GET", address) as reply,
+    ):
+        reply.raise_for_status()
+        document = b""
+        for piece in reply.iter_bytes():
+            document += piece
+            if len(document) > LARGEST_FILE:
+                raise ValueError(f"more than {LARGEST_FILE} bytes")
+        return document
 
 
 # --- one server a model ----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from ..routing.errors import YmeraError
 from ..routing.faults import FaultKind, Signs, classify, classify_finish, is_wrapper, kind_profile
 from ..routing.records import Fault, ProviderProfile
+from .addresses import address_of
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _KEYS = re.compile(
     \b(?:sk|gsk|pk|rk|xai|api|key)[-_][\w*-]{8,}          # OpenAI, Anthropic, DeepSeek, Groq, …
     | \bAIza[\w-]{10,}                                    # Google
     | (?<=bearer\ )\S+
+    | (?<=basic\ )[a-z\d+/=]{8,}                          # a login
     | (?<=[?&]key=)[^&\s]+
     | \b(?=[a-z_-]*\d)(?=[\d_-]*[a-z])[a-z\d_-]{32,}\b    # Mistral, Cohere, Azure: no mark but their length
     """
@@ -44,7 +46,7 @@ def fault_of(error: BaseException, provider: ProviderProfile, settings: Settings
     An error that no rule knows becomes a `bug`; its traceback goes to the `ymera` logger. Neither holds a
     key: the provider's own, as `settings` has them, and whatever looks like one are left out.
     """
-    secrets = keys_of(provider, settings)
+    secrets = secrets_of(provider, settings)
     telling = _telling(error)
     kind = classify(signs_of(telling))
     if kind == "bug":
@@ -106,6 +108,13 @@ def finish_reason(message: AIMessage) -> str | None:
 def keys_of(provider: ProviderProfile, settings: Settings) -> list[str]:
     """Return the provider's keys as the settings have them: what no text may hold."""
     return [value for name in provider.variables if (value := settings.variable(name))]
+
+
+def secrets_of(provider: ProviderProfile, settings: Settings) -> list[str]:
+    """Return what no text may hold: the provider's keys, and the passwords in its addresses."""
+    keys = keys_of(provider, settings)
+    addresses = [*keys, settings.base_url(provider.name), settings.ymera_local_base_url]
+    return [*keys, *(secret for url in addresses if url for secret in address_of(url).secrets)]
 
 
 def redacted(text: str, secrets: Collection[str] = ()) -> str:

@@ -24,6 +24,7 @@ from ..routing.records import (
     Usage,
     Verdict,
 )
+from .journal import Place
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -52,6 +53,7 @@ class Job:
         not_before: epoch seconds before which it must not begin.
         spent: usage of the run's attempts so far, by their ids.
         reroutes: a refusal is taken to the next model instead of ending the phase.
+        place: where it stands in the journal; None: nothing is kept of the run.
     """
 
     run_id: str
@@ -74,6 +76,7 @@ class Job:
     avoided: tuple[Rejected, ...] = ()
     spent: Mapping[str, Usage] = field(default_factory=dict)
     reroutes: bool = False
+    place: Place | None = None
 
     @property
     def id(self) -> str:

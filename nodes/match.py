@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,12 @@ from langgraph.config import get_stream_writer
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
-from ..routing.errors import InputError
+from ..routing.approvals import left_out
 from ..routing.layout import Layout
 from ..routing.matcher import TaskRequest, Wishes
-from ..routing.records import Strategy, is_json
+from ..routing.records import Gate, Strategy
 from .services import Services
-from .state import NO_USAGE, Node, RunContext, State
+from .state import NO_USAGE, STATE_FORMAT, Node, RunContext, State, Wanted
 
 _logger = logging.getLogger("ymera.match")
 
@@ -26,18 +27,11 @@ DEFAULT_AGENT = "coding_agent"
 
 
 def request_of(state: State, default_agent: str) -> TaskRequest:
-    """Return what the input asks for.
-
-    Raises:
-        InputError: there is no task, or the parameters are not JSON.
-    """
-    parameters = state.get("parameters") or {}
-    if not isinstance(parameters, dict) or not is_json(parameters):
-        raise InputError(f"The parameters are not a JSON object: {parameters!r:.200}.")
+    """Return what the input asks for, unchecked: that is the matcher's."""
     return TaskRequest(
         agent_name=state.get("agent") or default_agent,
         description=state.get("task") or _asked(state.get("messages", [])),
-        parameters=parameters,
+        parameters=state.get("parameters") or {},
         phases=state.get("phases") or None,
     )
 
@@ -70,8 +64,20 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
     )
 
 
-def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_AGENT) -> Node:
-    """Return the node that chooses for a graph of this layout.
+def wanted_of(context: RunContext | None) -> Wanted:
+    """Return what the caller of a run asks of its models."""
+    context = context or RunContext()
+    return Wanted(model=context.model, providers=list(context.providers))
+
+
+def match_node(
+    services: Services,
+    layout: Layout,
+    default_agent: str = DEFAULT_AGENT,
+    *,
+    gates: Collection[Gate] = (),
+) -> Node:
+    """Return the node that chooses for a graph of this layout with these gates.
 
     It begins a run afresh: what an earlier run left on the thread is put aside (its checkpoints keep it).
     """
@@ -79,12 +85,16 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
     async def match(state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
         request = request_of(state, default_agent)
         plan = await services.matcher.choose(request, wishes_of(runtime.context, services, layout))
+        wanted = {*gates, *(runtime.context.approve if runtime.context else [])}
+        plan = {**plan, "warnings": [*plan["warnings"], *left_out(plan, gates, wanted)]}
         get_stream_writer()({"event": "planned", "strategy": plan})
         _log(plan)
         return {
             "task_description": request.description,
             "task_parameters": dict(request.parameters),
             "run_id": str(uuid.uuid4()),
+            "format": STATE_FORMAT,
+            "wanted": wanted_of(runtime.context),
             "plan": plan,
             "layout": [list(group) for group in layout],
             "attempts": Overwrite([]),
@@ -93,6 +103,10 @@ def match_node(services: Services, layout: Layout, default_agent: str = DEFAULT_
             "usage": Overwrite(NO_USAGE),
             "final_result": "",
             "error": "",
+            "gates": list(gates),
+            "approvals": Overwrite([]),
+            "reopened": {},
+            "origin": None,
         }
 
     return match

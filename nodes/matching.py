@@ -16,6 +16,7 @@ from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon
 from .availability import EMBEDDED, LOCAL, why_unavailable
+from .database import place_of
 from .faults import keys_of
 from .health import Health, mark_of
 from .settings import Settings, load_settings
@@ -86,7 +87,7 @@ class AgentModelMatcher:
         health: Health | None = None,
     ) -> None:
         self.settings = settings or load_settings()
-        self.health = health or Health(self.settings.ymera_data_dir / "health.sqlite")
+        self.health = health or Health(place_of(self.settings, "health"))
         base = catalogue or load_catalogue(self.settings)
         self._base = base
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)

@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from functools import reduce
-from time import perf_counter, time
+from time import perf_counter
 from typing import Any
 
 from langchain_core.messages import AIMessage
+from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import Runtime
 
 from ..routing.catalogue import Catalogue
 from ..routing.flow import (
     Turn,
+    answer_of,
     attempt_seconds,
     attempts_of,
+    is_lost,
     key_of,
+    made_in,
     next_turn,
     passed_by,
+    phase_plan,
     stopped_by_budget,
     untried,
 )
+from ..routing.forks import own
+from ..routing.layout import Layout
 from ..routing.matcher import find_agent
 from ..routing.prediction import first_token_seconds
 from ..routing.records import (
@@ -35,13 +42,16 @@ from ..routing.records import (
     RunView,
 )
 from .attempt import attempt
-from .faults import keys_of, make_fault
+from .faults import keys_of
 from .health import mark_of
 from .hedge import Contender, race
 from .job import Bounds, Job, Made
+from .journal import Place, place_in
+from .losses import lost_attempts, most_of
 from .prompts import Material, mending, messages
+from .replanning import as_catalogued, match_again, why_lost
 from .services import Services
-from .state import NO_USAGE, Node, RunContext, State, add_usage, answer_id, view
+from .state import NO_USAGE, Node, Rematched, RunContext, State, add_usage, answer_id, check_layout, view
 from .validators import check, passes
 from .verdicts import WANTED, describe, with_checks
 
@@ -69,11 +79,17 @@ class Visit:
     run: RunView
     context: RunContext
     services: Services
+    place: Place | None
 
     @property
     def made(self) -> list[Attempt]:
         """The attempts made in the phase so far."""
         return attempts_of(self.run, self.phase.name)
+
+    @property
+    def number(self) -> int:
+        """The number of the phase's next attempt; those that no longer count have theirs."""
+        return len(made_in(self.run, self.phase.name)) + 1
 
     def model(self, candidate: Candidate) -> ModelProfile | None:
         """Return a candidate's model; None where the catalogue has changed since the plan and lacks it."""
@@ -89,35 +105,59 @@ class Visit:
         return mark_of(keys_of(self.catalogue.providers[model.provider], self.services.settings))
 
 
-def phase_node(phase: str, services: Services) -> Node:
-    """Return the node of a phase.
+def phase_node(phase: str, services: Services, layout: Layout) -> Node:
+    """Return the node of a phase in a graph of this layout.
 
     It does nothing where the run does without the phase or nobody's turn is left; the edge behind it then says
     where the run goes.
     """
 
     async def node(state: State, runtime: Runtime[RunContext]) -> Update:
-        catalogue = services.matcher.catalogue
+        run, catalogue = view(state), services.matcher.catalogue
+        check_layout(state, layout)
+        plan = phase_plan(run, phase)
+        if plan is None or answer_of(run, phase):
+            return {}
+        if (today := as_catalogued(plan, catalogue)) != plan:
+            return {"plan": Rematched(rematched=[today])}
+        if phase not in catalogue.phases:
+            return {}
         visit = Visit(
             phase=catalogue.phases[phase],
             catalogue=catalogue,
             state=state,
-            run=view(state),
+            run=run,
             context=runtime.context or NO_WISHES,
             services=services,
+            place=place_in(get_config(), state["run_id"]),
         )
-        if passed_by(visit.run, phase) or stopped_by_budget(visit.run):
-            return {}
-        await services.health.look()
-        turn, avoided = await _whose_turn(visit)
-        if turn is None:
-            return {}
-        job = _job(visit, turn, avoided)
-        if job is None:
-            return {"attempts": [_gone(visit, turn)], "usage": NO_USAGE}
-        return await _update(visit, await _attempts(visit, job))
+        return await _visited(visit)
 
     return node
+
+
+async def _visited(visit: Visit) -> Update:
+    if lost := await _lost(visit):
+        return {"attempts": lost, "usage": reduce(add_usage, (a["usage"] for a in lost))}
+    if passed_by(visit.run, visit.phase.name) or stopped_by_budget(visit.run):
+        return {}
+    await visit.services.health.look()
+    turn, avoided = await _whose_turn(visit)
+    if turn is None:
+        return {}
+    model = visit.model(turn.candidate)
+    why = await why_lost(turn.candidate, model, visit.services)
+    if model is None or why:
+        return await _matched_again(visit, why or "")
+    return await _update(visit, await _attempts(visit, _job(visit, turn, model, avoided)))
+
+
+async def _matched_again(visit: Visit, why: str) -> Update:
+    """Return the phase's plan with the models of today; the edge behind leads back here."""
+    phase = visit.phase.name
+    plan = await match_again(visit.state, phase, why, visit.context, visit.services)
+    get_stream_writer()({"event": "rematched", "phase": phase, "why": why})
+    return {"plan": Rematched(rematched=[plan])}
 
 
 async def _whose_turn(visit: Visit) -> tuple[Turn | None, list[Rejected]]:
@@ -162,11 +202,9 @@ def _first_token(visit: Visit, model: ModelProfile) -> float:
     return own or first_token_seconds(model, provider)
 
 
-def _job(visit: Visit, turn: Turn, avoided: list[Rejected]) -> Job | None:
-    """Return the attempt to be made; None where the catalogue has changed since the plan and lacks the model."""
-    model, made = visit.model(turn.candidate), visit.made
-    if model is None:
-        return None
+def _job(visit: Visit, turn: Turn, model: ModelProfile, avoided: list[Rejected]) -> Job:
+    """Return the attempt to be made."""
+    made = visit.made
     settings, context = visit.services.settings, visit.context
     provider = visit.catalogue.providers[model.provider]
     tried = {key_of(a) for a in made} - {model.key}
@@ -177,7 +215,7 @@ def _job(visit: Visit, turn: Turn, avoided: list[Rejected]) -> Job | None:
         model=model,
         provider=provider,
         candidate=turn.candidate,
-        number=len(made) + 1,
+        number=visit.number,
         fallback=len(tried),
         request=_request(visit, model, turn),
         bounds=Bounds(
@@ -188,13 +226,17 @@ def _job(visit: Visit, turn: Turn, avoided: list[Rejected]) -> Job | None:
         limits=visit.run["plan"]["limits"],
         temperature=context.temperature,
         again=turn.again,
-        tries=sum(key_of(a) == model.key for a in made) + 1,
+        tries=sum(key_of(a) == model.key and not is_lost(a) for a in made) + 1,
         others=any(key_of(c) != model.key for c in untried(visit.run, visit.phase.name)),
         shrinkable=any(visit.state.get("phase_outputs", {}).get(name) for name in visit.phase.reads),
         not_before=turn.not_before,
         avoided=tuple(avoided),
-        spent={f"{visit.state['run_id']}/{a['id']}": a["usage"] for a in visit.run["attempts"]},
+        spent={
+            f"{visit.state['run_id']}/{a['id']}": most_of(a, visit.catalogue)
+            for a in own(visit.run["attempts"])
+        },
         reroutes=context.route_around_refusals,
+        place=visit.place,
     )
 
 
@@ -205,7 +247,7 @@ def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
         task_parameters=visit.state["task_parameters"],
         phase_outputs=visit.state.get("phase_outputs", {}),
     )
-    earlier = [a for a in visit.made if key_of(a) == model.key and a["fault"]]
+    earlier = [a for a in visit.made if key_of(a) == model.key and a["fault"] and not is_lost(a)]
     too_long = sum(a["fault"] is not None and a["fault"]["kind"] in TOO_LONG for a in earlier)
     request = messages(visit.phase, visit.agent, model, material, share=0.5**too_long)
     if turn.again == "repair" and earlier:
@@ -213,23 +255,13 @@ def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
     return request
 
 
-def _gone(visit: Visit, turn: Turn) -> Attempt:
-    """Return the attempt that was not made, because its model is no longer in the catalogue."""
-    number = len(visit.made) + 1
-    return Attempt(
-        id=f"{visit.phase.name}-{number}",
-        phase=visit.phase.name,
-        number=number,
-        model=turn.candidate["model"],
-        provider=turn.candidate["provider"],
-        served_model=None,
-        ok=False,
-        fault=make_fault("not_found", "the plan's model is no longer in the catalogue"),
-        started_at=time(),
-        seconds=0.0,
-        first_token_seconds=None,
-        usage=NO_USAGE,
-    )
+async def _lost(visit: Visit) -> list[Attempt]:
+    """Return the calls of the phase of which the state knows nothing, because the run broke off before it did."""
+    if visit.place is None:
+        return []
+    known = {attempt["id"] for attempt in visit.run["attempts"]}
+    entries = await visit.services.journal.lost(visit.place, visit.phase.name, known)
+    return lost_attempts(visit.run, visit.phase.name, entries)
 
 
 async def _attempts(visit: Visit, job: Job) -> list[Made]:
@@ -256,9 +288,12 @@ async def _beside(visit: Visit, job: Job, gone: float) -> Contender[Made] | None
     """
     others = [c for c in untried(visit.run, visit.phase.name) if key_of(c) != job.model.key]
     ready = next((c for c in others if _why_avoided(visit, c) is None), None)
-    other = _job(visit, Turn(ready), []) if ready else None
-    if ready is None or other is None or not await _begins(visit, ready):
+    model = visit.model(ready) if ready else None
+    if ready is None or model is None or await why_lost(ready, model, visit.services):
         return None
+    if not await _begins(visit, ready):
+        return None
+    other = _job(visit, Turn(ready), model, [])
     bounds = replace(other.bounds, left=other.bounds.left - gone)
     late = {**job.spent, f"{job.run_id}/{job.id}": NO_USAGE}
     other = replace(other, number=job.number + 1, fallback=job.fallback + 1, spent=late, bounds=bounds)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from ..routing.errors import InputError
 from ..routing.records import ModelProfile, ProviderProfile
+from .addresses import address_of
 from .availability import EMBEDDED, LOCAL, not_installed, why_unavailable
 from .settings import Settings
 from .sse import reply_hooks
@@ -37,6 +38,8 @@ _Key = tuple[str, float]
 
 _TIMEOUT_S = 3_630  # behind the longest PHASE_TIMEOUT: the attempt's own deadline is the one that counts
 _AZURE_API_VERSION = "2024-10-21"
+_KEPT_CONNECTIONS = 100
+"""Connections without a call that a client keeps open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class Order:
     api_key: str = field(repr=False)
     base_url: str | None
     temperature: float | None
+    login: tuple[str, str] | None = field(default=None, repr=False)
     api_version: str = _AZURE_API_VERSION
 
 
@@ -131,12 +135,14 @@ class ChatModels:
     async def _order(self, model: ModelProfile, temperature: float) -> Order:
         provider = self._provider(model)
         base_url, key = await self._address(model, provider)
+        address = address_of(base_url or "")
         return Order(
             provider=provider.name,
             model_id=model.model_id,
             api_key=key,
-            base_url=base_url,
+            base_url=address.url or None,
             temperature=temperature,
+            login=address.login,
             api_version=self._settings.variable("OPENAI_API_VERSION") or _AZURE_API_VERSION,
         )
 
@@ -253,8 +259,19 @@ def _openai_extras(order: Order) -> dict[str, Any]:
 
 
 def _transport(order: Order) -> dict[str, Any]:
-    """Give each client connections of its own: the default ones are shared between event loops."""
-    transport: dict[str, Any] = {"timeout": _TIMEOUT_S, "event_hooks": reply_hooks()}
+    """Give each client connections of its own: the default ones are shared between event loops.
+
+    As many as there are calls: where a hundred were all, as httpx has it, others would wait unseen, with their clocks
+    running. What bounds calls are the rates (`gates.py`).
+    """
+    import httpx
+
+    transport: dict[str, Any] = {
+        "timeout": _TIMEOUT_S,
+        "event_hooks": reply_hooks(),
+        "auth": order.login,
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
+    }
     if is_loopback(order.base_url):  # straight there, whatever proxy the environment names
         transport["mounts"] = {"http://": None, "https://": None, "all://": None}
     return transport
@@ -300,9 +317,12 @@ def _google(client: Any, order: Order) -> Opened:
 
 
 def _mistral(client: Any, order: Order) -> Opened:
-    """Retries are counted as attempts."""
+    """Retries are counted as attempts. The client's own connections are too few, and set when it is made."""
+    import httpx
+
     chat = client(**_standard(order) | {"max_retries": 1})
-    chat.async_client.event_hooks = reply_hooks()
+    made = chat.async_client
+    chat.async_client = httpx.AsyncClient(base_url=made.base_url, headers=made.headers, **_transport(order))
     return _opened(chat, chat.async_client.aclose)
 
 

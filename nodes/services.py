@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..routing.records import ModelProfile
 from .budgets import Budgets
+from .database import open_database, place_of
 from .gates import Gates, rates
 from .health import Health
+from .journal import BUSY_SECONDS, Journal
+from .journal import SCHEMA as JOURNAL
 from .latencies import Latencies
 from .matching import AgentModelMatcher
 from .providers import ChatModels
@@ -46,6 +49,7 @@ class Services:
         models: where chat models come from.
         budgets: what runs and keys may still spend.
         gates: whose turn it is at a provider.
+        journal: what was begun, so that a killed run's calls are not forgotten.
         latencies: how long models take to begin.
         pause: sleeps for some seconds; tests pass in another one.
     """
@@ -55,6 +59,7 @@ class Services:
     models: ModelSource
     budgets: Budgets
     gates: Gates
+    journal: Journal
     latencies: Latencies = field(default_factory=Latencies)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -76,11 +81,15 @@ def services_over(models: ModelSource, matcher: AgentModelMatcher) -> Services:
         matcher=matcher,
         models=models,
         budgets=Budgets(
-            settings.ymera_data_dir / "spending.sqlite",
+            place_of(settings, "spending"),
             settings.ymera_daily_usd,
             providers=providers,
         ),
         gates=Gates(rates(providers, settings.ymera_rates)),
+        journal=Journal(
+            open_database(settings, "journal", JOURNAL, patience=BUSY_SECONDS),
+            tenant=settings.ymera_tenant or "",
+        ),
     )
 
 

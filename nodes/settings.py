@@ -14,12 +14,14 @@ from typing import Annotated, Literal
 
 import platformdirs
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ..routing.errors import InputError
+from ..routing.limits import LONGEST_VARIABLE, is_too_deep
 from ..routing.rates import Rate
+from ..routing.tenants import check_tenant
 
 
 class SettingsError(InputError):
@@ -27,13 +29,34 @@ class SettingsError(InputError):
 
 
 MOST_DAILY_USD = 1_000_000
+_SECRET = frozenset({"ymera_database_url", "langgraph_aes_key"})
+"""Fields whose bad values no message shows."""
+LONGEST_SHOWN = 200
+"""Characters of a bad value that its message shows."""
+
+
+def _from_json(text: str) -> object:
+    """Read a variable's JSON.
+
+    Raises:
+        ValueError: it is none, or too long or too deep to be one of ours.
+    """
+    if len(text) > LONGEST_VARIABLE:
+        raise ValueError("too long")
+    try:
+        value: object = json.loads(text)
+    except RecursionError:
+        raise ValueError("too deep") from None
+    if is_too_deep(value):
+        raise ValueError("too deep")
+    return value
 
 
 def _read_daily_usd(value: object) -> object:
     """Read USD a day from a variable's text: a number, or numbers by provider as JSON; blank: no limit."""
     if isinstance(value, str):
         try:
-            value = json.loads(value) if value.strip() else None
+            value = _from_json(value) if value.strip() else None
         except ValueError:
             value = ""
     amounts = value.values() if isinstance(value, dict) else [value]
@@ -54,7 +77,7 @@ def _read_rates(value: object) -> object:
     """Read limits by provider from a variable's text: JSON; blank: none of one's own, null: no limit."""
     if isinstance(value, str):
         try:
-            value = json.loads(value) if value.strip() else {}
+            value = _from_json(value) if value.strip() else {}
         except ValueError:
             value = None
     if isinstance(value, dict) and all(_is_rate(own) for own in value.values()):
@@ -69,6 +92,60 @@ def _is_rate(own: object) -> bool:
         and own.keys() <= {field.name for field in fields(Rate)}
         and all(limit is None or (type(limit) is int and limit >= 1) for limit in own.values())
     )
+
+
+_FILES = '{"name": "/path/model.gguf"}'
+
+
+def _read_files(value: object) -> object:
+    """Read files by name from a variable's text: JSON; blank: none."""
+    if isinstance(value, str):
+        try:
+            value = _from_json(value) if value.strip() else {}
+        except ValueError:
+            value = None
+    if isinstance(value, dict) and all(name and path and _is_path(path) for name, path in value.items()):
+        return value
+    raise PydanticCustomError("files", f"Input should be paths by name, as JSON: {_FILES}")
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, Path) or (isinstance(value, str) and "\0" not in value)
+
+
+def _read_tenant(value: object) -> object:
+    """Read a tenant's name; blank: none."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        try:
+            check_tenant(value)
+        except InputError as error:
+            raise PydanticCustomError("tenant", "{why}", {"why": str(error)}) from None
+    return value
+
+
+_DATABASE = "a URL postgresql://user:password@host:port/name, with %40 for an @ in the password"
+
+
+def _read_database_url(value: object) -> object:
+    """Read the URL of a PostgreSQL database; blank: none."""
+    if not isinstance(value, str):
+        return value
+    scheme, _, rest = value.strip().partition("://")
+    if scheme not in ("", "postgresql", "postgres") or (scheme and (not rest or rest.count("@") > 1)):
+        raise PydanticCustomError("database_url", f"Input should be {_DATABASE}")
+    return value.strip() or None
+
+
+AES_BYTES = (16, 24, 32)
+
+
+def _read_aes_key(value: object) -> object:
+    """Read a key for AES; blank: none."""
+    if isinstance(value, str) and value and len(value.encode()) not in AES_BYTES:
+        raise PydanticCustomError("aes_key", "Input should be a text of 16, 24 or 32 bytes, and random ones")
+    return value or None
 
 
 class Settings(BaseSettings):
@@ -94,6 +171,12 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds between two pieces of an answer; empty: as its provider's row says.",
     )
+    ymera_drain_seconds: float = Field(
+        default=8,
+        ge=0,
+        le=3600,
+        description="Seconds that calls under way have to end when the process is asked to stop; then they are given up.",
+    )
     ymera_catalogue: Path | None = Field(
         default=None, description="A TOML file with models, agents or phases of your own."
     )
@@ -101,9 +184,22 @@ class Settings(BaseSettings):
         default=False, description="Refuse an agent without a profile instead of using a default."
     )
     ymera_checkpoints: str = Field(default="", description="Checkpoint file; default: in the data directory.")
+    ymera_database_url: Annotated[SecretStr | None, BeforeValidator(_read_database_url)] = Field(
+        default=None,
+        description="A PostgreSQL database instead of files in the data directory: `postgresql://…`.",
+    )
+    langgraph_aes_key: Annotated[SecretStr | None, BeforeValidator(_read_aes_key)] = Field(
+        default=None,
+        description="A key of 16, 24 or 32 bytes: what is stored of tasks and answers is encrypted with it (AES).",
+    )
     ymera_data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("ymera", appauthor=False)),
         description="Where checkpoints and cached results are kept.",
+    )
+    editor: str = Field(default="vi", description="The program in which a person edits a plan.")
+    ymera_tenant: Annotated[str | None, BeforeValidator(_read_tenant)] = Field(
+        default=None,
+        description="Whose runs these are: threads, history and cached results of other tenants are not seen.",
     )
     ymera_cache_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_cache_dir("ymera", appauthor=False)),
@@ -117,11 +213,12 @@ class Settings(BaseSettings):
     ymera_local_dir: Path | None = Field(
         default=None, description="A folder that already holds the weights (no network)."
     )
-    ymera_local_models: dict[str, Path] = Field(
-        default_factory=dict, description='GGUF files of your own, as JSON: {"name": "/path/model.gguf"}.'
+    ymera_local_models: Annotated[dict[str, Path], NoDecode, BeforeValidator(_read_files)] = Field(
+        default_factory=dict, description=f"GGUF files of your own, as JSON: {_FILES}."
     )
     ymera_local_base_url: str | None = Field(
         default=None,
+        repr=False,  # a login may stand in it
         description="An OpenAI-compatible server of your own (Ollama, LM Studio, vLLM, llama-server).",
     )
     ymera_daily_usd: Annotated[
@@ -144,6 +241,11 @@ class Settings(BaseSettings):
     def checkpoints(self) -> str:
         """Path of the checkpoint file."""
         return self.ymera_checkpoints or str(self.ymera_data_dir / "checkpoints.sqlite")
+
+    @property
+    def store_of_runs(self) -> str:
+        """Where checkpoints lie, as messages name it."""
+        return "the database of YMERA_DATABASE_URL" if self.ymera_database_url else self.checkpoints
 
     def variable(self, name: str) -> str | None:
         """Return a variable that a provider's row names (a key, say); None where it is unset or blank."""
@@ -175,5 +277,11 @@ def _explain(error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors():
         field = str(fault["loc"][0])
-        lines.append(f"{field.upper()}: {fault['msg']} (got {fault['input']!r})")
+        got = "" if field in _SECRET else f" (got {_short(fault['input'])})"
+        lines.append(f"{field.upper()}: {fault['msg']}{got}")
     return lines
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…, {len(shown)} characters"

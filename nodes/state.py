@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar, cast
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import DeltaChannel, EphemeralValue
@@ -12,7 +12,10 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from ..routing.records import Attempt, RunView, Strategy, Usage, Verdict
+from ..routing.errors import ResumeError
+from ..routing.forks import Origin
+from ..routing.layout import Layout
+from ..routing.records import Approval, Attempt, Gate, PhasePlan, RunView, Strategy, Usage, Verdict
 
 Value = TypeVar("Value")
 
@@ -63,6 +66,34 @@ def newest(state: Value, writes: Sequence[Value]) -> Value:
     return writes[-1] if writes else state
 
 
+STATE_FORMAT = 2
+"""Counted up when an older release could no longer go on with a state; 1 is that of states that name none."""
+
+
+class Rematched(TypedDict):
+    """A write into `plan` that changes some of its phases: two side by side may both be matched again."""
+
+    rematched: list[PhasePlan]
+
+
+class Wanted(TypedDict):
+    """What a run's caller asked of its models; it counts again where a phase is matched again."""
+
+    model: str | None
+    providers: list[str]
+
+
+def put_plan(state: Strategy, writes: Sequence[Strategy | Rematched]) -> Strategy:
+    """Keep the last whole plan, with the phases that were matched again since."""
+    for write in writes:
+        if "rematched" not in write:
+            state = write
+        else:
+            again = {plan["phase"]: plan for plan in cast("Rematched", write)["rematched"]}
+            state = {**state, "phases": [again.get(plan["phase"], plan) for plan in state["phases"]]}
+    return state
+
+
 class RunInput(TypedDict, total=False):
     """What a person or a chat client hands in. Each counts for one run; the thread does not remember it."""
 
@@ -101,19 +132,27 @@ class State(RunInput, total=False):
     Args:
         task_description, task_parameters, phase_outputs: the context that passes from phase to phase.
         run_id: name of the run; a thread may see several.
-        plan: the strategy chosen by the matcher.
+        format: the form of the state (`STATE_FORMAT`); a release goes on with those that it knows.
+        wanted: what the caller asked of the models.
+        plan: the strategy chosen by the matcher; a phase to which its models are lost is matched again.
         layout: groups of phases as compiled into the graph that runs; a resume checks it.
         attempts: every call of a model, answered or not: the truth from which the run's next step follows.
         verdicts: what judging phases decided, by phase.
         usage: tokens and money of all attempts.
         final_result: the result as it stands; a later phase that produces replaces it.
         error: why the run stopped without a result; empty while it did not.
+        gates: where a person is asked in the graph that runs; a resume compiles the same.
+        approvals: what was answered there.
+        reopened: phases that are made again, with how many of their attempts no longer count.
+        origin: of a fork, where it comes from.
     """
 
-    task_description: str
-    task_parameters: dict[str, Any]
+    task_description: Annotated[str, DeltaChannel(newest, str)]
+    task_parameters: Annotated[dict[str, Any], DeltaChannel(newest, dict)]
     run_id: str
-    plan: Annotated[Strategy, DeltaChannel(newest, dict)]
+    format: int
+    wanted: Wanted
+    plan: Annotated[Strategy, DeltaChannel(put_plan, dict)]
     layout: list[list[str]]
     attempts: Annotated[list[Attempt], DeltaChannel(append_all, list)]
     phase_outputs: Annotated[dict[str, str], DeltaChannel(merge_all, dict)]
@@ -121,6 +160,10 @@ class State(RunInput, total=False):
     usage: Annotated[Usage, sum_usage]
     final_result: Annotated[str, DeltaChannel(newest, str)]
     error: str
+    gates: list[Gate]
+    approvals: Annotated[list[Approval], DeltaChannel(append_all, list)]
+    reopened: dict[str, int]
+    origin: Origin | None
 
 
 class RunOutput(TypedDict, total=False):
@@ -177,6 +220,11 @@ class RunContext(BaseModel):
         default=None, gt=0, description="Seconds of work after which the run stops."
     )
     temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of every model.")
+    approve: list[Gate] = Field(
+        default=[],
+        description="Where a person is asked: `plan` before generation, `review` after the review. "
+        "The graph must have these gates.",
+    )
     strict: bool | None = Field(
         default=None, description="Refuse an agent without a profile; empty: YMERA_STRICT."
     )
@@ -204,11 +252,38 @@ def answer_id(state: State) -> str:
     return f"answer-{asked}"
 
 
+def check_format(state: State) -> None:
+    """Raise ResumeError for a state of a newer release, with which this one cannot go on."""
+    if (found := state.get("format", 1)) > STATE_FORMAT:
+        raise ResumeError(
+            f"The run was begun by a newer release of YMERA (its state has format {found}, this release knows "
+            f"{STATE_FORMAT}). Resume it with that one: pip install --upgrade ymera"
+        )
+
+
+def check_layout(state: State, layout: Layout) -> None:
+    """Raise ResumeError for a run that was begun on a graph with other groups of phases: it would lose its way here."""
+    began = tuple(tuple(group) for group in state["layout"])
+    if not set(began) <= set(layout):
+        run, here = (", ".join("+".join(group) for group in groups) for groups in (began, layout))
+        raise ResumeError(
+            f"The run was begun on a graph of the phases {run}; this graph has {here}. "
+            "Resume it with the executor, or on the graph that build(...) makes of the run's own layout."
+        )
+
+
 def view(state: State) -> RunView:
-    """Return the part of the state from which the next step is decided."""
+    """Return the part of the state from which the next step is decided.
+
+    Raises:
+        ResumeError: a newer release has written it.
+    """
+    check_format(state)
     return RunView(
         plan=state["plan"],
         attempts=state.get("attempts", []),
         verdicts=state.get("verdicts", {}),
         usage=state.get("usage", NO_USAGE),
+        approvals=state.get("approvals", []),
+        reopened=state.get("reopened", {}),
     )

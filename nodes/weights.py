@@ -139,7 +139,7 @@ def remove(name: str, settings: Settings, *, manifest: Manifest | None = None) -
 def _fetch(model: ModelWeights, folder: Path, report: Report) -> Path:
     file = folder / model.file
     part = _part(file)
-    if bytes_in(part) > model.size_bytes:
+    if part.is_symlink() or bytes_in(part) > model.size_bytes:  # a link would lead the bytes out of the cache
         part.unlink()
     _need_room(model, part)
     faults = []
@@ -179,7 +179,9 @@ def _checked(path: Path, model: ModelWeights, settings: Settings, report: Report
         raise _refused(said, path, model, settings)
     with suppress(OSError):  # a cache that cannot be written to: hashed again the next time
         _cache(settings).mkdir(parents=True, exist_ok=True)
-        _record(model, settings).write_text(json.dumps(_identity(path, model)), "utf-8")
+        record = _record(model, settings)
+        record.unlink(missing_ok=True)  # a link there would lead out of the cache
+        record.write_text(json.dumps(_identity(path, model)), "utf-8")
     return path
 
 

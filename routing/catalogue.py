@@ -26,6 +26,7 @@ from .entries import (
     record_of,
 )
 from .errors import CatalogueError
+from .limits import read_whole
 from .records import AgentTaskProfile, ModelProfile, PhaseProfile, ProviderProfile
 from .references import reference_faults
 
@@ -216,6 +217,6 @@ def _document(source: Path | str) -> Document:
     if isinstance(source, str):
         return parse("<text>", source)
     try:
-        return parse(str(source), source.read_text(encoding="utf-8"))
+        return parse(str(source), read_whole(source))
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogueError([f"{source}: cannot be read: {error}"]) from None

@@ -46,7 +46,11 @@ def parse(file: str, text: str) -> Document:
     """
     try:
         return Document(file, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise CatalogueError(
+            [f"{file}: not valid TOML: lists or tables stand too deep in one another"]
+        ) from None
+    except ValueError as error:  # of TOML, and of Python's own where a number has too many digits
         raise CatalogueError([f"{file}: not valid TOML: {error}"]) from None
 
 

@@ -6,7 +6,10 @@
     │   └── CatalogueError        a data file: all its faults at once, `file: key: what is wrong`
     ├── NoUsableModelError    no model is left that may be called (exit code 3)
     ├── WeightsError          an embedded model's weights are missing, cut short or not what they should be
-    └── ResumeError           a thread cannot be resumed, and why
+    ├── ResumeError           a thread cannot be resumed, and why
+    │   ├── NoRunError            it holds no run
+    │   └── ThreadBusyError       another run is under way on it
+    └── RunInterrupted        a run was stopped before its end; it can be resumed (exit code 75)
 
 `InputError` is a ValueError and `NoUsableModelError` a RuntimeError besides: LangGraph's servers pass on the
 messages of such errors and hide all others ("An internal error occurred").
@@ -56,3 +59,25 @@ class WeightsError(YmeraError):
 
 class ResumeError(YmeraError):
     """A thread cannot be resumed."""
+
+
+class NoRunError(ResumeError):
+    """The thread holds no run that had begun."""
+
+
+class ThreadBusyError(ResumeError):
+    """Another run is under way on the thread, in this process or in another one."""
+
+
+class RunInterrupted(YmeraError):  # noqa: N818 - nothing went wrong
+    """The run was stopped before its end (`drain`), and what was done is kept.
+
+    `thread_id` names its thread; `resumable` is false where nothing had been done yet that could be gone on with.
+    """
+
+    def __init__(self, thread_id: str, *, resumable: bool) -> None:
+        how = (
+            f"resume({thread_id!r}) goes on with it." if resumable else "Nothing was done yet: run it again."
+        )
+        super().__init__(f"The run was interrupted. {how}")
+        self.thread_id, self.resumable = thread_id, resumable

@@ -37,6 +37,7 @@ FaultKind = Literal[
     "not_installed",
     "over_budget",
     "cancelled",
+    "interrupted",
     "bug",
 ]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from .records import Again, Attempt, Candidate, PhasePlan, RunView, Verdict
+from .forks import own
+from .records import Again, Attempt, Candidate, Gate, PhasePlan, RunView, Verdict
 
-Step = Literal["next", "accepted", "retry", "fallback", "failed", "budget"]
+Step = Literal["next", "accepted", "retry", "fallback", "failed", "budget", "rejected", "another model"]
 Status = Literal["running", "succeeded", "failed", "no_model", "budget"]
 
 
@@ -20,14 +21,19 @@ def phase_plan(run: RunView, phase: str) -> PhasePlan | None:
     return next((plan for plan in run["plan"]["phases"] if plan["phase"] == phase), None)
 
 
-def attempts_of(run: RunView, phase: str) -> list[Attempt]:
-    """Return the attempts made in a phase, in the order in which they were made."""
+def made_in(run: RunView, phase: str) -> list[Attempt]:
+    """Return every attempt made in a phase, in the order in which they were made."""
     return sorted((a for a in run.get("attempts", []) if a["phase"] == phase), key=lambda a: a["number"])
+
+
+def attempts_of(run: RunView, phase: str) -> list[Attempt]:
+    """Return the attempts of a phase that count: all of them, or those since a person had it made again."""
+    return made_in(run, phase)[run.get("reopened", {}).get(phase, 0) :]
 
 
 def answer_of(run: RunView, phase: str) -> Attempt | None:
     """Return the attempt that answered a phase."""
-    return next((a for a in run.get("attempts", []) if a["phase"] == phase and a["ok"]), None)
+    return next((a for a in attempts_of(run, phase) if a["ok"]), None)
 
 
 def ranking(plan: PhasePlan) -> list[Candidate]:
@@ -70,7 +76,7 @@ def next_turn(run: RunView, phase: str, avoided: Collection[str] = ()) -> Turn |
 def untried(run: RunView, phase: str) -> list[Candidate]:
     """Return the models that a phase may still try for the first time, best first."""
     plan, made = phase_plan(run, phase), attempts_of(run, phase)
-    tried = {key_of(a) for a in made}
+    tried = {key_of(a) for a in made if not is_lost(a)}
     if plan is None or len(tried) >= run["plan"]["limits"]["attempts"]:
         return []
     dropped = dropped_providers(run)
@@ -100,6 +106,12 @@ def _retry(last: Attempt, candidates: Iterable[Candidate]) -> Turn | None:
     return Turn(same, retry["again"], last["started_at"] + last["seconds"] + retry["wait"])
 
 
+def is_lost(attempt: Attempt) -> bool:
+    """Say whether an attempt was lost with its process and is made again: it is no try of its model."""
+    fault = attempt["fault"]
+    return fault is not None and fault["kind"] == "interrupted" and "retry" in fault
+
+
 def dropped_providers(run: RunView) -> set[str]:
     """Return the providers that a fault of this run has ruled out."""
     return {a["provider"] for a in run.get("attempts", []) if _drops_provider(a)}
@@ -119,7 +131,7 @@ def seconds_left(run: RunView, phase: str) -> float:
 def attempt_seconds(run: RunView, phase: str) -> float:
     """Return how long the next attempt in a phase may take: within what the phase, and the whole run, have left."""
     limit, left = run["plan"]["limits"]["seconds"], seconds_left(run, phase)
-    return left if limit is None else min(left, limit - busy_seconds(run.get("attempts", [])))
+    return left if limit is None else min(left, limit - busy_seconds(own(run.get("attempts", []))))
 
 
 def over_budget(run: RunView) -> str | None:
@@ -135,7 +147,7 @@ def over_budget(run: RunView) -> str | None:
         return f"{tokens} tokens used, the limit is {limits['tokens']} tokens"
     if (
         limits["seconds"] is not None
-        and (seconds := busy_seconds(run.get("attempts", []))) >= limits["seconds"]
+        and (seconds := busy_seconds(own(run.get("attempts", [])))) >= limits["seconds"]
     ):
         return f"{seconds:.1f} s used, the limit is {limits['seconds']:g} s"
     return None
@@ -203,6 +215,20 @@ def outcome(run: RunView, phase: str) -> Step:
     return "failed" if plan["critical"] else "next"
 
 
+def behind_gate(run: RunView, gate: Gate) -> Step:
+    """Return the step behind a gate: what the last answer given there says, or `next` where nobody was asked."""
+    given = [a["decision"] for a in run.get("approvals", []) if a["gate"] == gate]
+    if given and given[-1] == "reject":
+        return "rejected"
+    return "another model" if given and given[-1] == "model" else "next"
+
+
+def rejection(run: RunView) -> str | None:
+    """Return the sentence that says that a person stopped the run, or None."""
+    why = next((a["said"] for a in run.get("approvals", []) if a["decision"] == "reject"), None)
+    return why if why is None else "The plan was rejected" + (f": {why}" if why.strip() else ".")
+
+
 def joined(run: RunView, phases: tuple[str, ...]) -> Step:
     """Return the step after phases that ran side by side: the worst of theirs."""
     steps = [outcome(run, phase) for phase in phases]
@@ -215,6 +241,8 @@ def status(run: RunView) -> Status:
     if any(p["primary_model"] is None and p["critical"] for p in plan["phases"]):
         return "no_model"
     critical = [p["phase"] for p in plan["phases"] if p["critical"]]
+    if rejection(run):
+        return "failed"
     if any(_given_up(run, phase) for phase in critical):
         return "budget" if stopped_by_budget(run) else "failed"
     unfinished = [p["phase"] for p in plan["phases"] if not _finished(run, p["phase"])]
@@ -254,7 +282,7 @@ def skip_reason(run: RunView, phase: str) -> str | None:
         return f"skipped: {len(made)} attempt(s) failed, the last one with: {_cause(made[-1])}"
     plan = phase_plan(run, phase)
     if plan and plan["primary_model"] is None:
-        return "skipped: no usable model"
+        return f"skipped: {plan['reason']}"
     return "not reached" if next_turn(run, phase) else f"skipped: {_dropped(run)}"
 
 
@@ -263,6 +291,8 @@ def failure(run: RunView) -> str:
 
     Where no phase at all has an answer, the text begins with "All phases failed".
     """
+    if rejected := rejection(run):
+        return rejected
     phase = _stopped_at(run)
     made = attempts_of(run, phase)
     head = "All phases failed" if not any(a["ok"] for a in run.get("attempts", [])) else "The run stopped"

@@ -6,7 +6,7 @@ the world (which models may be called today) beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from json import dumps
@@ -15,6 +15,7 @@ from typing import Any
 from .catalogue import Catalogue, Resolution
 from .errors import InputError, NoUsableModelError, UnknownAgentError
 from .layout import Layout, arrange
+from .limits import check_names, check_parameters, check_task
 from .prediction import count_tokens, needed_tokens, total
 from .ranking import Choice, World, plan_each, plan_together
 from .records import (
@@ -26,7 +27,6 @@ from .records import (
     Rejected,
     Strategy,
     StrategyType,
-    is_json,
 )
 from .task import read_task
 
@@ -108,29 +108,25 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
 
 
 def _check_request(request: TaskRequest, wishes: Wishes, world: World) -> None:
-    if not isinstance(request.description, str):
-        raise InputError(f"The task is not a text: {request.description!r:.200}.")
-    if not request.description.strip():
-        raise InputError("The task is empty. Say what is to be done.")
-    if not isinstance(request.parameters, Mapping) or not is_json(dict(request.parameters)):
-        raise InputError(
-            f"The parameters are not a JSON object: {request.parameters!r:.200}. "
-            "Use texts, numbers, lists and objects with texts as keys."
-        )
-    _check_text("The task", request.description)
-    _check_text("A parameter", dumps(dict(request.parameters), ensure_ascii=False))
+    check_task(request.description)
+    check_parameters(request.parameters)
+    for what, names in _named(request, wishes):
+        check_names(what, names)
     unknown = [name for name in wishes.providers if name not in world.catalogue.providers]
     if unknown:
         known = ", ".join(sorted(world.catalogue.providers))
         raise InputError(f"Unknown provider {', '.join(map(repr, unknown))}. Known providers: {known}.")
 
 
-def _check_text(what: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        letter = text[error.start : error.end]
-        raise InputError(f"{what} is not valid text: it holds {letter!r}, half of a character.") from None
+def _named(request: TaskRequest, wishes: Wishes) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield what a request names."""
+    if request.agent_name:
+        yield "agent", [request.agent_name]
+    if request.phases is not None and not isinstance(request.phases, str):
+        yield "phase", request.phases
+    if wishes.model is not None:
+        yield "model", [wishes.model]
+    yield "provider", wishes.providers
 
 
 def find_agent(name: str, catalogue: Catalogue, *, strict: bool) -> tuple[AgentTaskProfile, list[str]]:

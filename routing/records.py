@@ -26,6 +26,9 @@ Then = Literal["next", "elsewhere", "drop_provider", "stop"]
 Again = Literal["same", "compact", "repair"]
 """How a model is tried again: with the same request, a shorter one, or its own answer to be mended."""
 StructuredOutput = Literal["json_schema", "function_calling", "none"]
+Gate = Literal["plan", "review"]
+"""Where a run may wait for a person."""
+Reply = Literal["approve", "edit", "reject", "accept", "revise", "model"]
 
 
 NOTICE_DAYS = 30
@@ -335,6 +338,7 @@ class Attempt(TypedDict):
         avoided: models that rank higher and were passed over, because they are cooling down.
         partial: what a failed attempt had said before it failed.
         note: what became of the answer.
+        inherited: another run made it, from which this one was forked.
     """
 
     id: str
@@ -354,6 +358,7 @@ class Attempt(TypedDict):
     avoided: NotRequired[list[Rejected]]
     partial: NotRequired[str]
     note: NotRequired[str]
+    inherited: NotRequired[bool]
 
 
 class Check(TypedDict):
@@ -372,22 +377,25 @@ class Verdict(TypedDict):
     checks: list[Check]
 
 
+class Approval(TypedDict):
+    """What a person decided at a gate; the reason, note or model that goes with it; and when (epoch seconds)."""
+
+    gate: Gate
+    decision: Reply
+    said: str
+    at: float
+
+
 class RunView(TypedDict, total=False):
-    """The part of a run's state from which its next step is decided."""
+    """The part of a run's state from which its next step is decided.
+
+    Args:
+        reopened: phases that are made again, with how many of their attempts no longer count.
+    """
 
     plan: Strategy
     attempts: list[Attempt]
     verdicts: dict[str, Verdict]
     usage: Usage
-
-
-def is_json(value: object) -> bool:
-    """Say whether `value` is made of JSON's types alone, with string keys."""
-    match value:
-        case None | bool() | int() | float() | str():
-            return True
-        case list():
-            return all(is_json(item) for item in value)
-        case dict():
-            return all(isinstance(key, str) and is_json(item) for key, item in value.items())
-    return False
+    approvals: list[Approval]
+    reopened: dict[str, int]

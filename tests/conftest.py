@@ -11,7 +11,12 @@ from tests.servers.aimock import Aimock, running_aimock
 from ymera.nodes.settings import Settings, load_settings
 from ymera.routing.catalogue import builtin_catalogue
 
-pytest_plugins = ["tests.faults.report"]
+pytest_plugins = [
+    "tests.faults.report",
+    "tests.kills.report",
+    "tests.security.report",
+    "tests.servers.postgres",
+]
 
 
 @pytest.fixture(autouse=True)

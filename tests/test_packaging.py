@@ -110,6 +110,7 @@ def test_the_public_names_are_these() -> None:
             "ProgressEvent",
             "ResumeError",
             "RunContext",
+            "RunInterrupted",
             "Settings",
             "Strategy",
             "TaskPhase",
@@ -174,7 +175,7 @@ def test_the_lock_names_no_place() -> None:
 
 def test_langgraph_json_serves_the_workflow_and_every_agent() -> None:
     served = json.loads((ROOT / "langgraph.json").read_text("utf-8"))["graphs"]
-    assert set(served) == {"workflow", *CATALOGUE.agents}
+    assert set(served) == {"workflow", "with_approvals", *CATALOGUE.agents}
     for name, graph in served.items():
         module, _, attribute = graph["path"].partition(":")
         assert isinstance(getattr(import_module(module), attribute), CompiledStateGraph), name

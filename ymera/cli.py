@@ -4,17 +4,32 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .answers import read_options
+from .cli_batch import batch
 from .cli_models import models_app
+from .cli_threads import compare, fork, history, threads_app
 from .exits import FAILED, NO_MODEL, SUCCESS, Commands
-from .inputs import check_output, check_providers, read_names, read_parameters, read_task, settings_with
+from .inputs import (
+    check_output,
+    check_providers,
+    read_names,
+    read_parameters,
+    read_task,
+    read_text,
+    settings_with,
+)
 from .options import (
     Agent,
+    AnotherModel,
+    AnswerWith,
+    Approve,
     AroundRefusals,
     AsJson,
     Attempts,
@@ -22,9 +37,11 @@ from .options import (
     BudgetTokens,
     BudgetUsd,
     CatalogueFile,
+    EditWith,
     Hedge,
     Model,
     NoCache,
+    Note,
     Output,
     Param,
     Params,
@@ -40,10 +57,13 @@ from .options import (
     Thread,
     Timeout,
     Verbose,
+    Why,
 )
+from .routing.approvals import known_gates
 from .terminal import print_json, say, show_logs
 
 if TYPE_CHECKING:
+    from .nodes.state import RunContext
     from .routing.records import AgentTaskProfile
 
 DEFAULT_AGENT = "coding_agent"
@@ -62,6 +82,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(models_app, name="models")
+app.add_typer(threads_app, name="threads")
 
 
 def main() -> None:
@@ -69,6 +90,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    # As Ctrl-C, until a run heeds both: what was not begun is not worth more than a word.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="ymera")
 
 
@@ -107,6 +130,7 @@ def run(
     timeout: Timeout = None,
     hedge: Hedge = False,
     around_refusals: AroundRefusals = False,
+    approve: Approve = None,
     temperature: Temperature = 0.0,
     strict: Strict = None,
     no_cache: NoCache = False,
@@ -124,7 +148,7 @@ def run(
 
     from .executor import MultiModelExecutor
     from .nodes.state import RunContext
-    from .running import Show, carry_out
+    from .running import Show, Start, carry_out
 
     executor = MultiModelExecutor(settings)
     check_providers(provider or [], executor.matcher.catalogue.providers)
@@ -141,6 +165,7 @@ def run(
         route_around_refusals=around_refusals,
         temperature=temperature,
         strict=strict,
+        approve=list(known_gates(read_names(approve) or [])),
     )
     events = executor.stream(
         agent,
@@ -151,14 +176,16 @@ def run(
         thread_id=thread,
         use_cache=not no_cache,
     )
-    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, temperature))
-    raise typer.Exit(carry_out(executor, events, show, thread_id=thread, begun=False))
+    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, output, context))
+    raise typer.Exit(carry_out(executor, events, show, Start(thread_id=thread, begun=False, context=context)))
 
 
-def _again(catalogue: CatalogueFile, temperature: float) -> tuple[str, ...]:
+def _again(catalogue: CatalogueFile, output: Output, context: RunContext) -> tuple[str, ...]:
     """Return the options that a run needs again when it is resumed."""
-    given = {"--catalogue": catalogue, "--temperature": temperature or None}
-    return tuple(word for name, value in given.items() if value is not None for word in (name, str(value)))
+    given = {"--catalogue": catalogue, "--temperature": context.temperature or None, "--output": output}
+    flags = {"--hedge": context.hedge, "--around-refusals": context.route_around_refusals}
+    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    return (*words, *(name for name, wanted in flags.items() if wanted))
 
 
 @app.command()
@@ -166,6 +193,13 @@ def resume(
     thread: Annotated[
         str, typer.Argument(metavar="THREAD", help="The thread that the interrupted run named.")
     ],
+    answer: AnswerWith = None,
+    edit: EditWith = None,
+    note: Note = None,
+    model: AnotherModel = None,
+    why: Why = None,
+    hedge: Hedge = False,
+    around_refusals: AroundRefusals = False,
     temperature: Temperature = 0.0,
     catalogue: CatalogueFile = None,
     output: Output = None,
@@ -173,20 +207,22 @@ def resume(
     quiet: Quiet = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Go on with an interrupted run."""
+    """Go on with an interrupted run, or with one that waits for an answer."""
     show_logs(verbose)
     check_output(output)
+    text = read_text(edit, "--edit")
+    answered = read_options(answer, {"text": text, "note": note, "model": model, "why": why})
     settings = settings_with(catalogue)
 
     from .executor import MultiModelExecutor
     from .nodes.state import RunContext
-    from .running import Show, carry_out
+    from .running import Show, Start, carry_out
 
-    context = RunContext(temperature=temperature)
+    context = RunContext(temperature=temperature, hedge=hedge, route_around_refusals=around_refusals)
     executor = MultiModelExecutor(settings)
-    events = executor.stream_resumed(thread, context)
-    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, temperature))
-    raise typer.Exit(carry_out(executor, events, show, thread_id=thread, begun=True))
+    events = executor.stream_resumed(thread, context, answer=answered)
+    show = Show(as_json=as_json, quiet=quiet, output=output, again=_again(catalogue, output, context))
+    raise typer.Exit(carry_out(executor, events, show, Start(thread_id=thread, begun=True, context=context)))
 
 
 @app.command()
@@ -277,6 +313,7 @@ def _agent(profile: AgentTaskProfile) -> dict[str, Any]:
 def graph(
     agent: Agent = DEFAULT_AGENT,
     phases: Phases = None,
+    approve: Approve = None,
     xray: Annotated[bool, typer.Option("--xray", help="Show what is inside each node.")] = False,
     catalogue: CatalogueFile = None,
     as_json: AsJson = False,
@@ -295,7 +332,9 @@ def graph(
     profile, _ = find_agent(agent, known, strict=True)
     found = find_phases(read_names(phases), profile, known)
     layout, _ = arrange(found, profile, PLAIN, parallel=settings.max_parallel_phases)
-    drawing = build(layout, services, agent).compile(name=agent).get_graph(xray=xray).draw_mermaid()
+    gates = known_gates(read_names(approve) or [])
+    compiled = build(layout, services, agent, gates=gates).compile(name=agent)
+    drawing = compiled.get_graph(xray=xray).draw_mermaid()
     if as_json:
         print_json(
             {"agent": profile.agent_name, "phases": [phase.name for phase in found], "mermaid": drawing}
@@ -325,3 +364,7 @@ def doctor(probe: Probe = False, probe_timeout: ProbeTimeout = 20.0, as_json: As
 
         put(findings_view(findings))
     raise typer.Exit(SUCCESS if all(finding.ok is not False for finding in findings) else FAILED)
+
+
+for _command in (batch, history, fork, compare):
+    app.command()(_command)

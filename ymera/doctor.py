@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .nodes.database import DatabaseError, open_database
 from .nodes.matching import AgentModelMatcher
 from .nodes.settings import SettingsError, load_settings
 from .nodes.weights import HeldWeights, listing, pull
@@ -182,6 +183,8 @@ def _memory() -> Finding:
 
 
 def _checkpoints(settings: Settings) -> Finding:
+    if settings.ymera_database_url is not None:
+        return _database(settings)
     path = Path(settings.checkpoints)
     mend = "Move the file away, or name another one with YMERA_CHECKPOINTS."
     try:
@@ -199,6 +202,20 @@ def _checkpoints(settings: Settings) -> Finding:
         f"{path}: {path.stat().st_size / 1_000_000:.1f} MB, writable" if existed else f"{path}: can be made"
     )
     return _finding("files", "checkpoints", True, detail)
+
+
+def _database(settings: Settings) -> Finding:
+    database = open_database(settings, "doctor", "", patience=2)
+    try:
+        with database.transaction() as rows:
+            version = rows.execute("SELECT current_setting('server_version')")[0][0]
+    except DatabaseError as error:
+        return _finding(
+            "files", "checkpoints", False, f"{settings.store_of_runs}: {error}", f"{database.cure}."
+        )
+    finally:
+        database.close()
+    return _finding("files", "checkpoints", True, f"{settings.store_of_runs}: PostgreSQL {version}, writable")
 
 
 def _tracing() -> Finding:

@@ -7,6 +7,7 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from .results import MultiModelResult
+from .routing.approvals import Question
 from .routing.records import Again, Attempt, Strategy
 
 
@@ -19,11 +20,24 @@ class ProgressEvent(TypedDict, total=False):
     `attempt_started` carries `phase`, `attempt_id`, `model`, `provider`, `reason`, `fallback` (other models tried
     before; 0: first choice), and `again` where it tries the same model again;
     `token` carries `phase`, `attempt_id` and `text` (drop what a failed attempt streamed);
-    `attempt_ended` carries `attempt`; `finished` carries `result`.
+    `attempt_ended` carries `attempt`; `rematched` carries `phase` and `why`, where a resumed run's plan no longer fits
+    the world of today; `draining` carries `seconds`, after which the calls in hand are given up;
+    `waiting_for_approval` carries `thread_id` and the `question` that
+    `resume(…, answer=…)` answers; `finished` carries `result`.
     """
 
     event: Literal[
-        "started", "planned", "download", "waiting", "attempt_started", "token", "attempt_ended", "finished"
+        "started",
+        "planned",
+        "download",
+        "waiting",
+        "attempt_started",
+        "token",
+        "attempt_ended",
+        "rematched",
+        "draining",
+        "waiting_for_approval",
+        "finished",
     ]
     strategy: Strategy
     thread_id: str
@@ -40,4 +54,5 @@ class ProgressEvent(TypedDict, total=False):
     attempt: Attempt
     done_bytes: int
     total_bytes: int
+    question: Question
     result: MultiModelResult

@@ -1,69 +1,38 @@
-"""The Python face: run a task, watch it, resume it."""
+"""The Python face: run a task, watch it, resume it, stop it."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import sqlite3
-import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Self, cast
 
-from langchain_core.messages import AIMessageChunk
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.graph import StateGraph
-from langgraph.types import StreamMode
-
+from .asked import AskedRun, check_models, request_of
+from .draining import Drained, Ride
 from .events import ProgressEvent
-from .graphs.checkpoints import open_checkpoints
-from .graphs.workflow import build
+from .graphs.checkpoints import Saver, open_checkpoints
+from .graphs.workflow import build, over
 from .nodes.availability import EMBEDDED
+from .nodes.database import place_of
 from .nodes.embedded import fetched
+from .nodes.encryption import cipher_of
 from .nodes.ledger import ResultCache
 from .nodes.match import wishes_of
 from .nodes.matching import AgentModelMatcher
+from .nodes.replanning import check_to_come
 from .nodes.services import Services, default_services, make_services
 from .nodes.settings import Settings
-from .nodes.state import RunContext, RunInput, State
-from .results import FORMAT, MultiModelResult, result_of
-from .routing.catalogue import Catalogue
-from .routing.errors import InputError, NoUsableModelError, ResumeError
-from .routing.flow import key_of, ranking
-from .routing.layout import Layout
+from .nodes.state import RunContext, State
+from .results import MultiModelResult
+from .routing.approvals import gates_in, known_gates
+from .routing.errors import InputError, RunInterrupted
+from .routing.limits import check_name
 from .routing.matcher import TaskRequest
-from .routing.records import ModelProfile, Rejected, Strategy, is_json
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """A run about to start or to go on."""
-
-    request: TaskRequest
-    context: RunContext
-    plan: Strategy
-    thread_id: str
-    reads_cache: bool
-    writes_cache: bool
-
-    @property
-    def layout(self) -> Layout:
-        return tuple(tuple(group) for group in self.plan["layout"])
-
-    @property
-    def input(self) -> RunInput:
-        return RunInput(
-            task=self.request.description,
-            agent=self.request.agent_name,
-            parameters=dict(self.request.parameters),
-            phases=[plan["phase"] for plan in self.plan["phases"]],
-        )
+from .routing.records import Strategy
+from .thread_run import Leg, config_of, ended, find_run, go, is_unfinished, sole, take_up
 
 
 class MultiModelExecutor:
@@ -85,10 +54,12 @@ class MultiModelExecutor:
         self.settings = self.services.settings
         self.matcher = self.services.matcher
         self._cache = ResultCache(
-            self.settings.ymera_data_dir / "results.sqlite",
+            place_of(self.settings, "results"),
             ttl=self.settings.ymera_cache_ttl,
             size=self.settings.ymera_cache_size,
+            cipher=cipher_of(self.settings.langgraph_aes_key),
         )
+        self._rides: set[Ride] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,6 +70,22 @@ class MultiModelExecutor:
     async def aclose(self) -> None:
         """Close the connections to the providers that this event loop has open; the next run opens new ones."""
         await self.services.models.close()
+
+    def request_drain(self) -> None:
+        """Tell all runs under way to stop, from any thread; return at once.
+
+        A call in hand may end within YMERA_DRAIN_SECONDS and is given up then. What was done is kept; whoever waits
+        for a run gets RunInterrupted, or its result where it came to its end meanwhile. Runs that begin later are
+        not concerned.
+        """
+        for ride in list(self._rides):
+            ride.drain()
+
+    async def drain(self) -> None:
+        """`request_drain`, then wait until the runs have stopped. Not for the task that watches one of them."""
+        rides = list(self._rides)
+        self.request_drain()
+        await asyncio.gather(*(asyncio.wrap_future(ride.over) for ride in rides))
 
     async def execute_with_multi_model(
         self,
@@ -123,17 +110,26 @@ class MultiModelExecutor:
                 on any other, a new run begins.
             use_cache: take the stored result of the same task, agent, parameters, phases, settings and plan.
 
+        Cancelled (`task.cancel()`, `asyncio.timeout`), it gives the call in hand up at once and keeps what was done:
+        `resume` goes on with it. `drain` lets the call end first.
+
         Raises:
             InputError: the request is wrong.
             NoUsableModelError: no model may be called for a critical phase.
+            ThreadBusyError: another run is under way on the thread.
+            RunInterrupted: it was drained; `resume` goes on with it.
         """
-        run = await self._prepare(
-            _request(agent_name, task_description, task_parameters, enable_phases),
-            context,
-            thread_id,
-            use_cache,
+        events = self.stream(
+            agent_name,
+            task_description,
+            task_parameters,
+            enable_phases,
+            context=context,
+            thread_id=thread_id,
+            use_cache=use_cache,
+            tokens=False,
         )
-        return await _result(self._events(run, tokens=False))
+        return await _result(events)
 
     def execute_sync(
         self,
@@ -172,61 +168,127 @@ class MultiModelExecutor:
         context: RunContext | None = None,
         thread_id: str | None = None,
         use_cache: bool = True,
+        tokens: bool = True,
     ) -> AsyncGenerator[ProgressEvent, None]:
         """Run a task and yield what happens; the last event is `finished`.
 
-        Arguments and errors as for `execute_with_multi_model`.
+        Arguments and errors as for `execute_with_multi_model`; without `tokens`, the pieces of answers are left out.
         """
-        run = await self._prepare(
-            _request(agent_name, task_description, task_parameters, enable_phases),
-            context,
-            thread_id,
-            use_cache,
-        )
-        async with aclosing(self._events(run, tokens=True)) as events:
-            async for event in events:
-                yield event
-
-    async def resume(self, thread_id: str, context: RunContext | None = None) -> MultiModelResult:
-        """Go on with the unfinished run of a thread, or return the result of its finished one.
-
-        Raises:
-            ResumeError: the thread is unknown, or its run had not begun.
-        """
-        return await _result(self.stream_resumed(thread_id, context))
-
-    async def stream_resumed(
-        self, thread_id: str, context: RunContext | None = None
-    ) -> AsyncGenerator[ProgressEvent, None]:
-        """`resume`, yielding what happens."""
-        async with open_checkpoints(self.settings.checkpoints) as saver:
-            state, _ = await _look(build(None, self.services), saver, thread_id)
-            if not state.get("plan") or not state.get("layout"):
-                raise ResumeError(f"No run to resume on thread {thread_id!r} in {self.settings.checkpoints}.")
-            layout = tuple(tuple(group) for group in state["layout"])
-            config = _config(thread_id, state["plan"])
-            events = self._go(saver, layout, config, None, context or RunContext(), tokens=True)
+        request = request_of(agent_name, task_description, task_parameters, enable_phases)
+        if thread_id is not None:
+            check_name("thread", thread_id)
+        with self._ride(thread_id or str(uuid.uuid4())) as ride:
+            run = await self._prepare(
+                request,
+                context or RunContext(),
+                ride.thread_id,
+                named=thread_id is not None,
+                use_cache=use_cache,
+            )
+            events = self._carried(ride, self._events(run, ride, tokens=tokens))
             async with aclosing(events):
                 async for event in events:
                     yield event
 
+    async def resume(
+        self,
+        thread_id: str,
+        context: RunContext | None = None,
+        *,
+        answer: Mapping[str, str] | str | None = None,
+    ) -> MultiModelResult:
+        """Go on with the unfinished run of a thread, or return the result of its finished one.
+
+        Args:
+            answer: to the question with which the run waits (`MultiModelResult.waiting` says what may be answered).
+
+        Raises:
+            ResumeError: the thread is unknown, its run had not begun, or it waits for no answer.
+            InputError: the answer is none of those that may be given; the run waits as before.
+        """
+        return await _result(self.stream_resumed(thread_id, context, answer=answer))
+
+    async def stream_resumed(
+        self,
+        thread_id: str,
+        context: RunContext | None = None,
+        *,
+        answer: Mapping[str, str] | str | None = None,
+        tokens: bool = True,
+    ) -> AsyncGenerator[ProgressEvent, None]:
+        """`resume`, yielding what happens."""
+        check_name("thread", thread_id)
+        with self._ride(thread_id) as ride:
+            events = self._carried(ride, self._resumed(ride, context or RunContext(), answer, tokens=tokens))
+            async with aclosing(events):
+                async for event in events:
+                    if answer is not None and (problem := event.get("question", {}).get("problem")):
+                        raise InputError(problem)
+                    yield event
+
+    @contextmanager
+    def _ride(self, thread_id: str) -> Iterator[Ride]:
+        """Keep account of a run as long as it is under way."""
+        ride = Ride(thread_id, self.settings.ymera_drain_seconds)
+        self._rides.add(ride)
+        try:
+            yield ride
+        finally:
+            self._rides.discard(ride)
+            ride.end()
+
+    async def _carried(
+        self, ride: Ride, run: AsyncGenerator[ProgressEvent, None]
+    ) -> AsyncGenerator[ProgressEvent, None]:
+        """Yield the events of a run; where it was drained, of its result if it has come to its end all the same.
+
+        Raises:
+            RunInterrupted: it has not.
+        """
+        try:
+            async with aclosing(ride.events(run)) as events:
+                async for event in events:
+                    yield event
+        except Drained:
+            async with open_checkpoints(self.settings) as saver:
+                found = await find_run(ride.thread_id, self.services, saver)
+            if found is None or is_unfinished(found[1]):
+                raise RunInterrupted(ride.thread_id, resumable=found is not None) from None
+            for event in ended(ride.thread_id, found[1], ride.seconds):
+                yield event
+
+    async def _resumed(
+        self, ride: Ride, context: RunContext, answer: Mapping[str, str] | str | None, *, tokens: bool
+    ) -> AsyncGenerator[ProgressEvent, None]:
+        async with open_checkpoints(self.settings) as saver, sole(ride.thread_id, self.settings):
+            graph, config, start = await take_up(
+                ride.thread_id, self.services, saver, context=context, answer=answer
+            )
+            leg = Leg(graph=graph, config=config, start=start, context=context, tokens=tokens)
+            async with aclosing(go(leg, self.settings, ride.control)) as events:
+                async for event in events:
+                    yield event
+
     async def _prepare(
-        self, request: TaskRequest, context: RunContext | None, thread_id: str | None, use_cache: bool
-    ) -> _Run:
-        context = context or RunContext()
+        self, request: TaskRequest, context: RunContext, thread_id: str, *, named: bool, use_cache: bool
+    ) -> AskedRun:
         plan = await self.matcher.choose(request, wishes_of(context, self.services))
-        _check_models(plan, self.matcher.catalogue)
-        return _Run(
+        check_models(plan, self.matcher.catalogue)
+        return AskedRun(
             request=request,
             context=context,
             plan=plan,
-            thread_id=thread_id or str(uuid.uuid4()),
-            reads_cache=use_cache and thread_id is None,
-            writes_cache=use_cache,
+            thread_id=thread_id,
+            named=named,
+            # What a person decided belongs to this run alone.
+            reads_cache=use_cache and not named and not context.approve,
+            writes_cache=use_cache and not context.approve,
         )
 
-    async def _events(self, run: _Run, *, tokens: bool) -> AsyncGenerator[ProgressEvent, None]:
-        key = self._cache_key(run)
+    async def _events(
+        self, run: AskedRun, ride: Ride, *, tokens: bool
+    ) -> AsyncGenerator[ProgressEvent, None]:
+        key = run.cache_key(self.matcher)
         stored = await self._cache.get(key) if run.reads_cache else None
         if stored is not None:
             yield ProgressEvent(
@@ -236,11 +298,9 @@ class MultiModelExecutor:
         async with aclosing(self._fetch(run.plan)) as downloads:
             async for event in downloads:
                 yield event
-        async with open_checkpoints(self.settings.checkpoints) as saver:
-            start = await self._start(run, saver)
-            config = _config(run.thread_id, run.plan)
-            events = self._go(saver, run.layout, config, start, run.context, tokens=tokens)
-            async with aclosing(events):
+        async with open_checkpoints(self.settings) as saver, sole(run.thread_id, self.settings):
+            leg = await self._first_leg(run, saver, tokens=tokens)
+            async with aclosing(go(leg, self.settings, ride.control)) as events:
                 async for event in events:
                     if event["event"] == "finished" and event["result"].success and run.writes_cache:
                         await self._cache.put(key, event["result"].to_json())
@@ -263,123 +323,28 @@ class MultiModelExecutor:
                         total_bytes=step.total_bytes,
                     )
 
-    async def _start(self, run: _Run, saver: BaseCheckpointSaver[str]) -> RunInput | None:
-        """Return the input of a new run, or None where the thread's unfinished run of the same task goes on."""
-        state, unfinished = await _look(build(run.layout, self.services), saver, run.thread_id)
-        same = (
-            unfinished
-            and state.get("task_description") == run.request.description
-            and state.get("task_parameters") == run.request.parameters
-            and state.get("layout") == run.plan["layout"]
-        )
-        return None if same else run.input
-
-    async def _go(
-        self,
-        saver: BaseCheckpointSaver[str],
-        layout: Layout,
-        config: RunnableConfig,
-        start: RunInput | None,
-        context: RunContext,
-        *,
-        tokens: bool,
-    ) -> AsyncGenerator[ProgressEvent, None]:
-        """Run the graph and yield its events, the result last."""
-        graph = build(layout, self.services).compile(checkpointer=saver, name="ymera")
-        thread_id, clock = config["configurable"]["thread_id"], time.perf_counter()
-        yield ProgressEvent(event="started", thread_id=thread_id)
-        modes: list[StreamMode] = ["custom", "messages"] if tokens else ["custom"]
-        parts = graph.astream(
-            start, config, context=context, stream_mode=modes, subgraphs=True, durability="async"
-        )
-        # Declared as an iterator, it is a generator, and must be closed where the caller stops early.
-        async with aclosing(cast("AsyncGenerator[Any, None]", parts)) as stream:
-            async for _, mode, part in stream:
-                event = _token(*part) if mode == "messages" else cast("ProgressEvent", part)
-                if event is not None:
-                    yield event
-        state = cast("State", (await graph.aget_state(config)).values)
-        result = result_of(state, thread_id=thread_id, seconds=time.perf_counter() - clock)
-        yield ProgressEvent(event="finished", result=result)
-
-    def _cache_key(self, run: _Run) -> str:
-        """Return the key of a result: what was asked, how, and which models would answer."""
-        agent = self.matcher.agent_profiles.get(run.plan["agent_name"])
-        choices = [(p["phase"], [key_of(c) for c in ranking(p)]) for p in run.plan["phases"]]
-        asked = [
-            FORMAT,
-            run.input,
-            run.context.model_dump(mode="json"),
-            asdict(agent) if agent else None,
-            choices,
-        ]
-        text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+    async def _first_leg(self, run: AskedRun, saver: Saver, *, tokens: bool) -> Leg:
+        """Return how a run begins; where the thread holds an unfinished run of the same, how that one goes on."""
+        found = await find_run(run.thread_id, self.services, saver) if run.named else None
+        if (
+            found is not None
+            and is_unfinished(found[1])
+            and run.is_that_of(state := cast("State", found[1].values))
+        ):
+            await check_to_come(state, run.context, self.services)
+            graph, start = found[0], None
+        else:
+            gates = gates_in(run.layout, known_gates(run.context.approve))
+            graph = over(build(run.layout, self.services, gates=gates), saver)
+            start = run.input
+        config = config_of(run.thread_id, self.settings, run.plan)
+        return Leg(graph=graph, config=config, start=start, context=run.context, tokens=tokens)
 
 
 @lru_cache(maxsize=1)
 def get_multi_model_executor() -> MultiModelExecutor:
     """Return the executor of this process, made from the environment on first use."""
     return MultiModelExecutor(services=default_services())
-
-
-def _request(
-    agent_name: str, description: str, parameters: Mapping[str, Any] | None, phases: Sequence[str] | None
-) -> TaskRequest:
-    given = dict(parameters or {})
-    if not is_json(given):
-        raise InputError(
-            f"The parameters are not JSON: {given!r:.200}. Use strings, numbers, lists and objects."
-        )
-    return TaskRequest(agent_name=agent_name, description=description, parameters=given, phases=phases)
-
-
-def _check_models(plan: Strategy, catalogue: Catalogue) -> None:
-    today = datetime.now(UTC).date()
-    for phase in plan["phases"]:
-        if phase["critical"] and phase["primary_model"] is None:
-            # What retired cannot be mended by a key.
-            open_to = [r for r in phase["rejected"] if not _model(r, catalogue).is_retired(today)]
-            reasons = dict.fromkeys(f"{r['provider']}: {r['reason']}" for r in open_to)
-            raise NoUsableModelError(
-                f"No usable model for {phase['phase']}. Set a provider's key, or install the embedded models: "
-                "pip install 'ymera[local]'. Looked at:\n  " + "\n  ".join(reasons)
-            )
-
-
-def _model(rejected: Rejected, catalogue: Catalogue) -> ModelProfile:
-    return catalogue.models[f"{rejected['provider']}:{rejected['model']}"]
-
-
-def _config(thread_id: str, plan: Strategy | None = None) -> RunnableConfig:
-    """Return the config of a thread; of a run, what its trace says at the root (the thread is there by itself)."""
-    said = {"agent": plan["agent_name"], "strategy": plan["strategy_type"]} if plan else {}
-    return {"configurable": {"thread_id": thread_id}, "run_name": "ymera", "metadata": said}
-
-
-async def _look(
-    graph: StateGraph[Any, Any, Any, Any], saver: BaseCheckpointSaver[str], thread_id: str
-) -> tuple[State, bool]:
-    """Return the state of a thread, and whether its run is unfinished."""
-    try:
-        seen = await graph.compile(checkpointer=saver).aget_state(_config(thread_id))
-    except (
-        sqlite3.DatabaseError,
-        ValueError,
-    ) as error:  # ValueError: the file is sound, what it holds is not
-        raise InputError(
-            f"The checkpoints of thread {thread_id!r} cannot be read: {error}. "
-            "Run the task on another thread, or move the file away (YMERA_CHECKPOINTS names it)."
-        ) from error
-    return cast("State", seen.values), bool(seen.next)
-
-
-def _token(chunk: Any, metadata: Mapping[str, Any]) -> ProgressEvent | None:
-    """Return the event of a streamed chunk; None for what is no text of an attempt."""
-    text = str(chunk.text) if isinstance(chunk, AIMessageChunk) else ""
-    if not text or "attempt_id" not in metadata:
-        return None
-    return ProgressEvent(event="token", phase=metadata["phase"], attempt_id=metadata["attempt_id"], text=text)
 
 
 async def _result(events: AsyncGenerator[ProgressEvent, None]) -> MultiModelResult:

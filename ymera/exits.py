@@ -9,7 +9,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from .routing.errors import InputError, NoUsableModelError, ResumeError, WeightsError, YmeraError
+from .routing.errors import (
+    InputError,
+    NoUsableModelError,
+    ResumeError,
+    RunInterrupted,
+    WeightsError,
+    YmeraError,
+)
 from .terminal import print_json, say
 
 SUCCESS = 0
@@ -27,6 +34,7 @@ CODES: dict[type[YmeraError], int] = {
     ResumeError: BAD_INPUT,
     NoUsableModelError: NO_MODEL,
     WeightsError: NO_MODEL,
+    RunInterrupted: INTERRUPTED,
 }
 AS_JSON = "ymera.json"
 """Key of the command's context under which `--json` is remembered."""

@@ -10,24 +10,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .routing.errors import InputError
+from .routing.limits import LARGEST_TASK_BYTES, read_whole
 
 if TYPE_CHECKING:
     from .nodes.settings import Settings
+
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+"""Seconds of the units in which an age is given."""
 
 
 def read_task(text: str) -> str:
     """Return the task; `-` stands for the standard input.
 
     Raises:
-        InputError: it is not UTF-8.
+        InputError: it is not UTF-8, or longer than any task.
     """
     try:
         if text == "-":
-            return sys.stdin.buffer.read().decode("utf-8")
+            return _standard_input()
         text.encode("utf-8")  # bytes of an argument that are not UTF-8 arrive as lone surrogates
     except UnicodeError as error:
         raise InputError(f"The task is not UTF-8 text: {error}. Save it as UTF-8.") from None
     return text
+
+
+def _standard_input() -> str:
+    data = sys.stdin.buffer.read(LARGEST_TASK_BYTES + 1)
+    if len(data) > LARGEST_TASK_BYTES:
+        raise InputError(f"The standard input has more than {LARGEST_TASK_BYTES} bytes. Shorten the task.")
+    return data.decode("utf-8")
 
 
 def read_parameters(document: str | None, pairs: Sequence[str]) -> dict[str, Any]:
@@ -53,7 +64,7 @@ def _object(document: str) -> dict[str, Any]:
     if document.startswith("@"):
         source, text = document[1:], _read(Path(document[1:]))
     try:
-        value = _from_json(text)
+        value = from_json(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"The parameters are not JSON: {source}: {error} (got {text[:80]!r}). "
@@ -69,7 +80,7 @@ def _object(document: str) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_whole(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"The parameters' file cannot be read: {error}. Give --params @FILE a JSON file."
@@ -78,13 +89,13 @@ def _read(path: Path) -> str:
 
 def _value(text: str) -> Any:
     try:
-        value = _from_json(text)
+        value = from_json(text)
     except (ValueError, RecursionError):
         return text
     return text if isinstance(value, str) else value
 
 
-def _from_json(text: str) -> Any:
+def from_json(text: str) -> Any:
     """Read JSON as its standard has it: no NaN, and no number that is too large for one."""
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
@@ -96,6 +107,32 @@ def _refuse(word: str) -> float:
 def _finite(digits: str) -> float:
     number = float(digits)
     return number if math.isfinite(number) else _refuse(digits)
+
+
+def read_text(path: Path | None, option: str) -> str | None:
+    """Return the text of the file that an option names; None where it names none.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return None if path is None else read_whole(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The file of {option} cannot be read: {error}. Name a file of text.") from None
+
+
+def read_age(text: str | None) -> float | None:
+    """Return the seconds of an age such as `90s`, `30m`, `12h`, `30d` or `4w`; None where none was given.
+
+    Raises:
+        InputError: it is none.
+    """
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    if unit not in SECONDS or not number.isdecimal() or not number.isascii() or len(number) > 9:
+        raise InputError(f"The age {text!r} is none. Write a whole number with s, m, h, d or w: 30d.")
+    return float(int(number) * SECONDS[unit])
 
 
 def read_names(text: str | None) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from .exits import AS_JSON
+from .routing.records import Reply
 
 StrategyName: TypeAlias = Literal["auto", "multi_model", "single_model"]
 
@@ -99,6 +100,39 @@ ProbeTimeout: TypeAlias = Annotated[
     typer.Option(
         max=600, callback=_more_than_none, metavar="SECONDS", help="How long each provider may take."
     ),
+]
+Approve: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="plan,review",
+        help="Wait for a person: before generation, with the plan, or after the review.",
+    ),
+]
+AnswerWith: TypeAlias = Annotated[
+    Reply | None, typer.Option("--answer", help="Answer to the question with which the run waits.")
+]
+EditWith: TypeAlias = Annotated[
+    Path | None, typer.Option("--edit", metavar="FILE", help="The plan as it should be, with --answer edit.")
+]
+EditOutput: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--edit", metavar="FILE", help="A text that takes the place of the phase's output."),
+]
+TheModel: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--model", metavar="M", help="Who makes the phase; those of the plan are its fallbacks."),
+]
+Note: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--note", metavar="TEXT", help="What is to be mended, with --answer revise."),
+]
+AnotherModel: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--model", metavar="M", help="Who makes the result again, with --answer model."),
+]
+Why: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--why", metavar="TEXT", help="Why the run is to stop, with --answer reject."),
 ]
 Temperature: TypeAlias = Annotated[float, typer.Option(min=0, max=2, help="Sampling temperature.")]
 Strict: TypeAlias = Annotated[

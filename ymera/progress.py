@@ -74,6 +74,10 @@ class PlainLines(Silent):
                 self._download(event)
             case "waiting":
                 self._print(f"{event['phase']}: {_waiting(event)}")
+            case "rematched":
+                self._print(f"{event['phase']}: {_rematched(event)}")
+            case "draining":
+                self._print(_draining(event))
             case "attempt_started" if event.get("again"):
                 self._print(f"{event['phase']}: {_name(event)} again")
             case "attempt_started" if event["fallback"]:
@@ -105,6 +109,15 @@ def _waiting(event: ProgressEvent) -> str:
     """Say for what a phase waits, and how long where that is known."""
     seconds = event["seconds"]
     return f"waiting {event['why']}" if seconds is None else f"waiting {seconds:.1f} s {event['why']}"
+
+
+def _rematched(event: ProgressEvent) -> str:
+    return f"matched again: {event['why']}"
+
+
+def _draining(event: ProgressEvent) -> str:
+    seconds = event["seconds"] or 0.0
+    return f"Stopping: calls in hand may end within {seconds:g} s. Another Ctrl-C stops at once."
 
 
 def _plan_lines(plan: Strategy) -> list[str]:
@@ -182,6 +195,8 @@ class Board:
                 self.downloads[event["model"]] = (event["done_bytes"], event["total_bytes"])
             case "waiting":
                 self._row(event["phase"]).notes.append(_waiting(event))
+            case "rematched":
+                self._row(event["phase"]).notes.append(_rematched(event))
             case "attempt_started":
                 self._row(event["phase"]).start(event)
             case "token":
@@ -256,6 +271,8 @@ class LiveTable:
     def tell(self, event: ProgressEvent) -> None:
         """Take in what has happened; the warnings of the plan are printed above the table."""
         self._board.tell(event)
+        if event["event"] == "draining":
+            self._out.print(Text(_draining(event)))
         if event["event"] == "planned":
             for line in _plan_lines(event["strategy"]):
                 self._out.print(Text(harmless(line)))

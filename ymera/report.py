@@ -130,7 +130,7 @@ def result_view(result: MultiModelResult, *, width: int) -> RenderableType:
     """
     rows = [_result_row(result, name) for name in _names(result)]
     reasons = [] if width >= ROOMY else [_cell(f"{row[0]}: {row[-1]}") for row in rows]
-    table = _table("phase", "model", "provider")
+    table = table_of("phase", "model", "provider")
     for heading in ("seconds", "tokens", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
     if not reasons:
@@ -208,7 +208,7 @@ def strategy_view(plan: Strategy, *, every: bool) -> RenderableType:
 
     `every` lists each rejected model of each phase instead of the reasons with some of the names.
     """
-    table = _table("phase", "model", "provider")
+    table = table_of("phase", "model", "provider")
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold", ratio=1, min_width=30)
     for phase in plan["phases"]:
@@ -276,7 +276,7 @@ def prediction_text(predicted: Prediction) -> str:
 
 def models_view(models: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return the catalogue's models, one a line, with what keeps each from being used."""
-    table = _table("model", "provider")
+    table = table_of("model", "provider")
     table.add_column("context", justify="right", no_wrap=True)
     table.add_column("$/Mtok", justify="right", no_wrap=True)
     table.add_column("usable", overflow="fold", ratio=1, min_width=30)
@@ -292,7 +292,7 @@ def models_view(models: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def weights_view(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return what is on this machine of the embedded models' weights."""
-    table = _table("model", "state")
+    table = table_of("model", "state")
     for heading in ("MB here", "MB", "memory, MB"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("file", overflow="fold", ratio=1, min_width=30)
@@ -304,7 +304,7 @@ def weights_view(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def agents_view(agents: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return the agents with their phases and preferred models."""
-    table = _table("agent")
+    table = table_of("agent")
     for heading in ("task type", "phases", "preferred models"):
         table.add_column(heading, overflow="fold", ratio=1)
     for agent in agents:
@@ -315,7 +315,7 @@ def agents_view(agents: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def findings_view(findings: Sequence[Finding]) -> RenderableType:
     """Return what `ymera doctor` found."""
-    table = _table("", "area", "name")
+    table = table_of("", "area", "name")
     table.add_column("found", overflow="fold", ratio=1, min_width=40)
     for finding in findings:
         mark = "·" if finding.ok is None else "ok" if finding.ok else "BAD"
@@ -324,7 +324,7 @@ def findings_view(findings: Sequence[Finding]) -> RenderableType:
     return table
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
     """Return a table whose first columns hold names."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for heading in headings:

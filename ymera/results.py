@@ -5,26 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from .routing.approvals import Question
+from .routing.errors import InputError
 from .routing.flow import (
     answer_of,
-    attempts_of,
     failure,
     key_of,
+    made_in,
     ranking,
     skip_reason,
     status,
     stopped_by_budget,
 )
-from .routing.records import Attempt, RunView, Strategy, Verdict
+from .routing.forks import PERSON, Origin, own
+from .routing.records import Approval, Attempt, RunView, Strategy, Verdict
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from .nodes.state import State
 
 
-FORMAT = 2
+FORMAT = 3
 """Counted up when the fields of a result change: results stored in another form are then not taken."""
 
 
@@ -56,6 +62,9 @@ class MultiModelResult:
         total_cost: a lower bound where `cost_known` is false; in part counted by us where `cost_estimated` is true.
         stopped_by_budget: the sentence that says which limit ended the run, if one did.
         cached: the result was stored by an earlier run.
+        waiting: what the run asks a person; it goes on with the answer.
+        approvals: what a person decided.
+        forked_from: of a fork, where it comes from, and what was paid there; the costs here are its own alone.
     """
 
     strategy_type: str
@@ -77,6 +86,9 @@ class MultiModelResult:
     stopped_by_budget: str | None = None
     plan: Strategy | None = None
     cached: bool = False
+    waiting: Question | None = None
+    approvals: list[Approval] = field(default_factory=list)
+    forked_from: Origin | None = None
 
     def to_json(self) -> str:
         """Return the result as one JSON document."""
@@ -84,28 +96,52 @@ class MultiModelResult:
 
     @classmethod
     def from_json(cls, text: str) -> MultiModelResult:
-        """Return the result that `to_json` wrote."""
-        value = json.loads(text)
-        value["phase_results"] = [PhaseResult(**phase) for phase in value["phase_results"]]
-        return cls(**value)
+        """Return the result that `to_json` wrote.
+
+        Raises:
+            InputError: the text is another one; the message shows none of it.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return _stored_form().validate_json(text, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise InputError(
+                f"A stored result is not what YMERA writes: {where}: {first['msg']}. "
+                "Remove results.sqlite from the data directory, or set YMERA_CACHE_TTL=0."
+            ) from None
 
 
-def result_of(state: State, *, thread_id: str, seconds: float) -> MultiModelResult:
+@cache
+def _stored_form() -> TypeAdapter[MultiModelResult]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(MultiModelResult)
+
+
+def result_of(
+    state: State, *, thread_id: str, seconds: float, waiting: Question | None = None
+) -> MultiModelResult:
     """Compute the result of a run from its state.
 
     Args:
         seconds: how long the caller waited.
+        waiting: what the run asks, where it waits for a person.
     """
     run = RunView(
         plan=state["plan"],
         attempts=state.get("attempts", []),
         verdicts=state.get("verdicts", {}),
         usage=state["usage"],
+        approvals=state.get("approvals", []),
+        reopened=state.get("reopened", {}),
     )
     how, usage, names = status(run), state["usage"], [plan["phase"] for plan in run["plan"]["phases"]]
-    phases = [_phase(run, state, name) for name in names if attempts_of(run, name)]
+    phases = [_phase(run, state, name) for name in names if made_in(run, name)]
     final = state.get("final_result") or None
-    answers = sorted((a for a in run["attempts"] if a["ok"]), key=lambda a: a["started_at"])
+    answers = [a for name in names for a in made_in(run, name) if a["ok"] and a["provider"] != PERSON]
     return MultiModelResult(
         strategy_type=run["plan"]["strategy_type"],
         total_phases=len(phases),
@@ -120,19 +156,20 @@ def result_of(state: State, *, thread_id: str, seconds: float) -> MultiModelResu
         thread_id=thread_id,
         agent_name=run["plan"]["agent_name"],
         error=state.get("error") or (failure(run) if how in ("failed", "no_model") else None),
-        skipped_phases={
-            n: reason for n in names if not attempts_of(run, n) and (reason := skip_reason(run, n))
-        },
+        skipped_phases={n: reason for n in names if not made_in(run, n) and (reason := skip_reason(run, n))},
         cost_known=usage["unpriced"] == 0,
         cost_estimated=usage["estimated"] > 0,
         stopped_by_budget=stopped_by_budget(run) if how == "budget" else None,
         plan=run["plan"],
+        waiting=waiting,
+        approvals=run["approvals"],
+        forked_from=state.get("origin"),
     )
 
 
 def _phase(run: RunView, state: State, name: str) -> PhaseResult:
-    attempts, answer = attempts_of(run, name), answer_of(run, name)
-    shown = answer or attempts[-1]
+    attempts, answer = made_in(run, name), answer_of(run, name)
+    shown, paid = answer or attempts[-1], own(attempts)
     fault = shown["fault"]
     plan = next(plan for plan in run["plan"]["phases"] if plan["phase"] == name)
     called = (shown["provider"], shown["model"])
@@ -143,11 +180,11 @@ def _phase(run: RunView, state: State, name: str) -> PhaseResult:
         provider_used=shown["provider"],
         success=answer is not None,
         result=state.get("phase_outputs", {}).get(name),
-        execution_time=round(sum(a["seconds"] for a in attempts), 4),
-        tokens_used=sum(a["usage"]["input_tokens"] + a["usage"]["output_tokens"] for a in attempts),
+        execution_time=round(sum(a["seconds"] for a in paid), 4),
+        tokens_used=sum(a["usage"]["input_tokens"] + a["usage"]["output_tokens"] for a in paid),
         error=f"{fault['kind']}: {fault['message']}" if fault else None,
         reason=_reason(attempts, chosen[0]["reason"] if chosen else "", shown.get("note", "")),
-        cost=round(sum(a["usage"]["cost_usd"] for a in attempts), 8),
+        cost=round(sum(a["usage"]["cost_usd"] for a in paid), 8),
         attempts=attempts,
         verdict=run["verdicts"].get(name),
     )

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import signal
 import sqlite3
-import threading
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from .exits import FAILED, OUT_OF_BUDGET, SUCCESS, Interrupted
+from .answers import commands
+from .asking import ask, can_ask, told
+from .exits import FAILED, INTERRUPTED, OUT_OF_BUDGET, SUCCESS, Interrupted
 from .progress import Progress, progress_on
 from .report import answer_view, console, put, result_view
-from .routing.errors import InputError
-from .terminal import print_json, say
+from .routing.errors import InputError, RunInterrupted
+from .signals import first_signal
+from .terminal import harmless, print_json, say
 
 if TYPE_CHECKING:
     from .events import ProgressEvent
     from .executor import MultiModelExecutor
+    from .nodes.state import RunContext
     from .results import MultiModelResult
+    from .routing.approvals import Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,106 +47,122 @@ class Show:
     again: tuple[str, ...] = ()
 
 
-@dataclass(kw_only=True)
-class _Watch:
-    """What is known of a run while it lasts: its thread, and whether there is something to resume."""
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a run stands when the command begins.
 
-    executor: MultiModelExecutor
-    progress: Progress
-    thread_id: str
-    begun: bool = False
-    again: tuple[str, ...] = ()
+    Args:
+        thread_id: its thread, where the caller named it.
+        begun: the thread holds a run already.
+        context: the run's settings, which count again behind each answer of a person.
+    """
 
-    async def follow(self, events: AsyncGenerator[ProgressEvent, None]) -> MultiModelResult:
-        """Show the events and return the result, which the last of them carries."""
-        last: ProgressEvent = {}
-        task = asyncio.current_task()
-        with _signals_cancel(task):
-            async with self.executor, aclosing(events) as stream:
-                with self.progress as progress:
-                    async for last in stream:
-                        self._note(last)
-                        progress.tell(last)
-        return last["result"]
+    thread_id: str | None
+    begun: bool
+    context: RunContext
 
-    def _note(self, event: ProgressEvent) -> None:
-        if event["event"] == "started":
-            self.thread_id = event["thread_id"]
-        # Only the step behind the plan proves that the plan is kept.
-        self.begun = self.begun or event["event"] == "attempt_started"
 
-    @property
-    def interruption(self) -> str:
-        """What to tell whoever interrupted the run."""
-        if not self.begun:
-            return "Interrupted before the run had begun: there is nothing to resume. Start it again."
-        return f"Interrupted. Resume with: {shlex.join(['ymera', 'resume', self.thread_id, *self.again])}"
+async def _follow(
+    executor: MultiModelExecutor, events: AsyncGenerator[ProgressEvent, None], progress: Progress
+) -> MultiModelResult:
+    """Show the events and return the result, which the last of them carries."""
+    last: ProgressEvent = {}
+    call_soon = asyncio.get_running_loop().call_soon_threadsafe
+    with first_signal(lambda: call_soon(executor.request_drain)):
+        async with executor, aclosing(events) as stream:
+            with progress:
+                async for last in stream:
+                    progress.tell(last)
+    return last["result"]
+
+
+def _interruption(thread_id: str, show: Show, *, resumable: bool) -> str:
+    """Return what to tell whoever interrupted a run."""
+    if not resumable:
+        return "Interrupted before the run had begun: there is nothing to resume. Start it again."
+    return f"Interrupted. Resume with: {shlex.join(['ymera', 'resume', thread_id, *show.again])}"
 
 
 def carry_out(
     executor: MultiModelExecutor,
     events: AsyncGenerator[ProgressEvent, None],
     show: Show,
-    *,
-    thread_id: str | None,
-    begun: bool,
+    start: Start,
 ) -> int:
-    """Carry out a run of the executor, show it, and return the exit code.
+    """Carry out a run of the executor, show it, and return the exit code. Raises what `run_through` does."""
+    result = run_through(executor, events, show, start)
+    with first_signal(lambda: None):  # it has come to its end: that is told
+        return _tell(result, show)
 
-    `thread_id` is the run's thread where the caller named it; `begun` says that it holds a run already.
+
+def run_through(
+    executor: MultiModelExecutor,
+    events: AsyncGenerator[ProgressEvent, None],
+    show: Show,
+    start: Start,
+) -> MultiModelResult:
+    """Carry out a run of the executor, show its progress, and return its result.
+
+    Where the run waits for a person and one is there, they are asked and the run goes on.
 
     Raises:
         Interrupted: by SIGINT or SIGTERM; a second one ends the process at once.
         InputError: the checkpoint file is of no use, or the answer's file cannot be written.
     """
-    out = console(stderr=True)
-    progress = progress_on(out, quiet=show.quiet, keep=not console().is_terminal)
-    watch = _Watch(
-        executor=executor, progress=progress, thread_id=thread_id or "", begun=begun, again=show.again
-    )
+    result = _carried_out(executor, events, show, start)
+    while result.waiting and not show.as_json and can_ask():
+        try:
+            answer = ask(result.waiting, executor.settings.editor)
+            if answer is None:
+                break
+            events = executor.stream_resumed(result.thread_id, start.context, answer=answer)
+            start = replace(start, thread_id=result.thread_id, begun=True)
+            result = _carried_out(executor, events, show, start)
+        except InputError as error:  # the answer was none, and the run waits as before
+            say(f"{error}\n")
+    return result
+
+
+def _carried_out(
+    executor: MultiModelExecutor,
+    events: AsyncGenerator[ProgressEvent, None],
+    show: Show,
+    start: Start,
+) -> MultiModelResult:
+    progress = progress_on(console(stderr=True), quiet=show.quiet, keep=not console().is_terminal)
     try:
         with asyncio.Runner() as runner:
-            result = runner.run(watch.follow(events))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise Interrupted(watch.interruption) from None
+            return runner.run(_follow(executor, events, progress))
+    except RunInterrupted as stop:
+        raise Interrupted(_interruption(stop.thread_id, show, resumable=stop.resumable)) from None
+    except KeyboardInterrupt:  # before the first signal is heeded
+        raise Interrupted(_interruption(start.thread_id or "", show, resumable=start.begun)) from None
     except sqlite3.Error as error:
         raise InputError(
             f"The checkpoint file cannot be used: {error}. "
             "Move it away, or name another with YMERA_CHECKPOINTS."
         ) from error
-    return _tell(result, show)
-
-
-@contextmanager
-def _signals_cancel(task: asyncio.Task[Any] | None) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM cancel a task; the second one ends the process, as it would have."""
-    if task is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = task.get_loop()
-
-    def cancel(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(task.cancel)
-
-    # A program started in the background by a shell has SIGINT ignored: that stays.
-    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, cancel) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if signal.getsignal(number) is cancel:  # where it is not, the process is about to end
-                signal.signal(number, handler)
 
 
 def _tell(result: MultiModelResult, show: Show) -> int:
+    if result.waiting:
+        return _tell_waiting(result, result.waiting, show)
     written = _write_answer(result, show.output)
     if show.as_json:
         print_json(asdict(result))
     else:
         _print(result, show, answer=not written)
-    return _judge(result)
+    return judge(result)
+
+
+def _tell_waiting(result: MultiModelResult, asked: Question, show: Show) -> int:
+    """Show what a run asks that waits, and the commands that answer."""
+    if show.as_json:
+        print_json(asdict(result))
+    elif not can_ask():  # who has just been asked has seen it
+        for line in told(asked):
+            typer.echo(harmless(line))
+    return judge(result, show.again)
 
 
 def _write_answer(result: MultiModelResult, output: Path | None) -> bool:
@@ -171,8 +189,13 @@ def _print(result: MultiModelResult, show: Show, *, answer: bool) -> None:
         put(result_view(result, width=console().width))
 
 
-def _judge(result: MultiModelResult) -> int:
-    """Say what is wrong with a run, and return the exit code."""
+def judge(result: MultiModelResult, again: Sequence[str] = ()) -> int:
+    """Say what is wrong with a run, or how it goes on, and return the exit code."""
+    if result.waiting:
+        say("The run waits for an answer:")
+        for command in commands(result.waiting, result.thread_id, again):
+            say(f"  {command}")
+        return INTERRUPTED
     if result.success:
         return SUCCESS
     kept = " What stands above is its result so far." if result.final_result is not None else ""

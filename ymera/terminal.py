@@ -7,7 +7,8 @@ import logging
 import re
 import sys
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys: control characters, and those that turn the direction of what follows."""
 
 
 def harmless(text: str) -> str:
@@ -22,8 +23,9 @@ def say(message: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """Write one JSON document to the standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Write one JSON document to the standard output, with nothing in it that a terminal would obey."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    sys.stdout.write(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 class _Lines(logging.Handler):

@@ -19,12 +19,15 @@ from docs.blocks import Block, blocks_of
 from tests.docs.commands import ROOT, Command, check, commands_of
 from tests.servers.faulty import FaultyServer
 from ymera.cli import app
+from ymera.exits import INTERRUPTED
 from ymera.routing.catalogue import builtin_catalogue, extend
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 RUN_ELSEWHERE = {"studio.md": ROOT / "tests" / "graphs" / "test_studio.py"}
 """Pages whose Python needs a server of its own, and the tests that run it there."""
+SHELL_ELSEWHERE = {"deploy.md": ROOT / "tests" / "deploy" / "test_page.py"}
+"""Pages whose shell needs servers of its own, and the tests that run it there."""
 NO_CODE = {"text", "mermaid"}
 """Output and drawings: they are generated, and compared by cog."""
 READING = {"match", "models", "agents", "graph", "doctor", "run"}
@@ -44,7 +47,7 @@ def test_no_block_is_left_out() -> None:
     counted = Counter(block.language for block in BLOCKS)
     assert set(counted) <= {"bash", "python", "toml"} | NO_CODE, "say here how such a block is run"
     assert all(counted[language] for language in ("bash", "python", "toml"))
-    for page, tests in RUN_ELSEWHERE.items():
+    for page, tests in (RUN_ELSEWHERE | SHELL_ELSEWHERE).items():
         assert "blocks_of" in tests.read_text("utf-8"), f"{page} is not run by {tests}"
 
 
@@ -60,6 +63,8 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 async def test_a_shell_block_says_what_its_programs_understand(
     block: Block, providers: FaultyServer, own_logging: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if block.file in SHELL_ELSEWHERE:
+        return
     _files_of(block.file)
     for command in commands_of(block.text):
         check(command)
@@ -71,7 +76,10 @@ def _run(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for assignment in command.variables:
         monkeypatch.setenv(*assignment.split("=", 1))
     told = CliRunner().invoke(app, list(command.arguments), prog_name="ymera", catch_exceptions=False)
-    assert told.exit_code == 0, told.output
+    # A run that is to be approved waits for its answer.
+    assert told.exit_code == (
+        INTERRUPTED if "--approve" in command.arguments and "run" in command.arguments else 0
+    ), told.output
 
 
 def _files_of(page: str) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from docs import generate
+from docs.shown import FIRST_RUN, KILLED_RUN
 from ymera.routing.catalogue import builtin_catalogue
 
 COLUMNS = ["phase", "model", "provider", "seconds", "tokens", "cost", "reason"]
@@ -73,14 +73,24 @@ def assert_whole(text: str) -> Screen:
 
 
 def test_the_kept_output_is_a_whole_run() -> None:
-    assert_whole(generate.first_run())
+    assert_whole(FIRST_RUN.kept())
 
 
 @pytest.mark.embedded
 @pytest.mark.timeout(1800)
 def test_the_first_command_still_prints_what_the_readme_shows() -> None:
-    kept, now = assert_whole(generate.first_run()), assert_whole(generate.run_first_command())
+    kept, now = assert_whole(FIRST_RUN.kept()), assert_whole(FIRST_RUN.run())
     assert now.strategy == kept.strategy
     assert [row.phase for row in now.rows] == [row.phase for row in kept.rows]
     both = now.answered.keys() & kept.answered.keys()
     assert {phase: now.answered[phase] for phase in both} == {phase: kept.answered[phase] for phase in both}
+
+
+@pytest.mark.embedded
+@pytest.mark.timeout(1800)
+def test_a_killed_run_is_resumed_as_the_readme_shows_it() -> None:
+    for text in (KILLED_RUN.kept(), KILLED_RUN.run()):
+        before, resumed = text.split("plan: ", 1)[1], assert_whole(text)
+        assert before.count("planning: embedded") == 1, "what was finished is not made again"
+        assert "interrupted" in text
+        assert {"planning", "generation"} <= set(resumed.answered) | {r.phase for r in resumed.rows}

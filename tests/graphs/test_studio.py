@@ -96,7 +96,7 @@ def _environment(folder: Path, provider: FaultyServer) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _serving(folder: Path, provider: FaultyServer) -> AsyncIterator[tuple[str, Path]]:
+async def serving(folder: Path, provider: FaultyServer) -> AsyncIterator[tuple[str, Path]]:
     """Run `langgraph dev` in a folder; yield its address and its log."""
     port, log = _free_port(), folder / "server.log"
     command = Path(sys.executable).parent / "langgraph"
@@ -132,18 +132,15 @@ async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dev]:
     shutil.copy(ROOT / "langgraph.json", folder)
     async with (
         FaultyServer() as provider,
-        _serving(folder, provider) as (url, log),
+        serving(folder, provider) as (url, log),
         httpx.AsyncClient(base_url=url, timeout=CALL_S, trust_env=False) as http,
     ):
         yield Dev(url=url, log=log, provider=provider, client=LangGraphClient(http))
 
 
-# --- what is drawn and offered ---------------------------------------------------------------------------
-
-
 async def test_every_graph_is_an_assistant_and_says_what_it_is_for(dev: Dev) -> None:
     found = {a["graph_id"]: a["description"] for a in await dev.client.assistants.search()}
-    assert sorted(found) == sorted([*AGENTS, "workflow"])
+    assert sorted(found) == sorted([*AGENTS, "with_approvals", "workflow"])
     assert all(found.values())
 
 
@@ -201,9 +198,6 @@ async def test_a_run_hands_back_its_result_and_little_else(dev: Dev) -> None:
     schemas = await dev.client.assistants.get_schemas(await dev.assistant("workflow"))
     output = (schemas["output_schema"] or {})["properties"]
     assert sorted(output) == ["error", "final_result", "messages", "phase_outputs", "usage"]
-
-
-# --- runs ------------------------------------------------------------------------------------------------
 
 
 async def _attempts(dev: Dev, thread: str) -> list[tuple[str, bool]]:
@@ -282,6 +276,21 @@ async def test_a_breakpoint_before_the_review_stops_there_and_pays_nothing_twice
     assert len(dev.provider.requests) == 3
 
 
+async def test_a_person_answers_at_the_gates_and_nothing_is_paid_twice(dev: Dev) -> None:
+    dev.answers(PLAN, CODE, SOUND)
+    thread, graph = await dev.thread(), await dev.assistant("with_approvals")
+    drawing = await dev.client.assistants.get_graph(graph)
+    assert {"approve_plan", "approve_review"} < {str(node["id"]) for node in drawing["nodes"]}
+    asked: Any = await dev.client.runs.wait(thread, graph, input={"task": TASK, "agent": "coding_agent"})
+    assert asked["__interrupt__"][0]["value"]["text"] == PLAN.text
+    edit = {"decision": "edit", "text": "Add them."}
+    asked = await dev.client.runs.wait(thread, graph, command={"resume": edit})
+    assert asked["__interrupt__"][0]["value"]["gate"] == "review"
+    assert "Add them." in str(dev.provider.requests[1].body)
+    result: Any = await dev.client.runs.wait(thread, graph, command={"resume": "accept"})
+    assert (result["final_result"], len(dev.provider.requests)) == (CODE.text, 3)
+
+
 async def test_a_run_goes_on_from_an_earlier_step_whose_state_was_edited(dev: Dev) -> None:
     dev.answers(PLAN, CODE, SOUND, SOUND)
     thread = await dev.thread()
@@ -306,6 +315,7 @@ async def test_a_run_goes_on_from_an_earlier_step_whose_state_was_edited(dev: De
         pytest.param({"task": TASK, "phases": ["cooking"]}, {}, "'cooking'", id="unknown phase"),
         pytest.param({"task": TASK, "agent": "cook"}, {"strict": True}, "No profile for agent 'cook'", id="agent"),
         pytest.param({"task": TASK}, {"model": "nobody"}, "nobody", id="unknown model"),
+        pytest.param({"task": TASK}, {"approve": ["plan"]}, "no gate for the approval of the plan", id="no gate"),
         pytest.param({"task": TASK}, {"attempts": 99}, "less than or equal to 20", id="out of range"),
     ],
 )  # fmt: skip
@@ -318,9 +328,6 @@ async def test_wrong_input_fails_with_a_message_that_says_so(
     )
     assert message in result["__error__"]["message"]
     assert not dev.provider.requests
-
-
-# --- other doors -----------------------------------------------------------------------------------------
 
 
 async def test_a_chat_client_sends_messages_alone_and_gets_the_answer_as_the_last(dev: Dev) -> None:
@@ -336,16 +343,34 @@ async def test_a_chat_client_sends_messages_alone_and_gets_the_answer_as_the_las
 
 async def test_another_agent_asks_over_a2a(dev: Dev) -> None:
     dev.answers(PLAN, CODE, SOUND)
-    message = {"role": "user", "parts": [{"kind": "text", "text": TASK}], "messageId": "1"}
-    call = {"method": "message/send", "params": {"message": message}}
-    result = await dev.post(f"/a2a/{await dev.assistant('coding_agent')}", call)
+    result = await _told_over_a2a(dev, "coding_agent", TASK)
     assert result["status"]["state"] == "completed"
     assert result["artifacts"][0]["parts"][0]["text"] == CODE.text
 
 
+async def test_another_agent_is_asked_over_a2a_and_answers_with_a_word_or_an_object(dev: Dev) -> None:
+    dev.answers(PLAN, CODE, SOUND, CODE)
+    asked = await _told_over_a2a(dev, "with_approvals", TASK)
+    assert asked["status"]["state"] == "input-required"
+    assert asked["artifacts"][0]["parts"][0]["data"]["value"]["text"] == PLAN.text
+    reviewed = await _told_over_a2a(dev, "with_approvals", "approve", asked)
+    assert reviewed["status"]["state"] == "input-required"
+    note = '{"decision": "revise", "note": "name the units"}'
+    done = await _told_over_a2a(dev, "with_approvals", note, asked)
+    assert (done["status"]["state"], len(dev.provider.requests)) == ("completed", 4)
+
+
+async def _told_over_a2a(dev: Dev, graph: str, text: str, task: Any = None) -> Any:
+    about = {"taskId": task["id"], "contextId": task["contextId"]} if task else {}
+    message = {"role": "user", "parts": [{"kind": "text", "text": text}], "messageId": "1", **about}
+    return await dev.post(
+        f"/a2a/{await dev.assistant(graph)}", {"method": "message/send", "params": {"message": message}}
+    )
+
+
 async def test_mcp_offers_the_graphs_as_tools_and_runs_one(dev: Dev) -> None:
     tools = (await dev.post("/mcp", {"method": "tools/list", "params": {}}))["tools"]
-    assert sorted(tool["name"] for tool in tools) == sorted([*AGENTS, "ymera"])
+    assert sorted(tool["name"] for tool in tools) == sorted([*AGENTS, "ymera", "ymera_with_approvals"])
     assert all("task" in tool["inputSchema"]["properties"] for tool in tools)
     dev.answers(PLAN, CODE, SOUND)
     call = {"method": "tools/call", "params": {"name": "coding_agent", "arguments": {"task": TASK}}}

@@ -382,7 +382,7 @@ async def test_bad_input_ends_a_bare_run_with_one_clear_error(
         await build(None, services).compile().ainvoke(asked, context=context)
 
 
-async def test_a_model_that_left_the_catalogue_since_the_plan_gives_its_turn_to_the_next(
+async def test_a_phase_whose_model_left_the_catalogue_since_the_plan_is_matched_again(
     settings: Settings,
 ) -> None:
     services = scripted_services(Script(), settings)
@@ -392,8 +392,11 @@ async def test_a_model_that_left_the_catalogue_since_the_plan_gives_its_turn_to_
     del services.matcher.models["mistral:codestral-latest"]
     await graph.ainvoke(None, config)
     state = (await graph.aget_state(config)).values
-    assert tried(state, "generation") == [("codestral-latest", False), (models(state, "generation")[1], True)]
-    assert state["attempts"][1]["fault"]["kind"] == "not_found"
+    assert tried(state, "generation") == [(models(state, "generation")[0], True)]
+    [plan] = [plan for plan in state["plan"]["phases"] if plan["phase"] == "generation"]
+    assert plan["reason"].startswith(
+        "matched again, since mistral:codestral-latest is no longer in the catalogue; "
+    )
 
 
 async def test_a_cancelled_run_resumes_without_repeating_an_answer(settings: Settings) -> None:

@@ -131,6 +131,21 @@ async def test_a_model_that_refuses_a_temperature_gets_none(
     assert faulty.requests[0].body.get("temperature") == sent
 
 
+@pytest.mark.parametrize("name", EVERY)
+async def test_no_call_waits_for_a_connection_of_another(
+    name: str, models: ChatModels, faulty: FaultyServer
+) -> None:
+    at_once = 110  # more than httpx opens by itself
+    faulty.script(name, then=Fault("silent"))
+    calls = [asyncio.create_task(ask(models, MODELS[name])) for _ in range(at_once)]
+    async with asyncio.timeout(30):
+        while len(faulty.requests) < at_once:
+            await asyncio.sleep(0.01)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_a_model_is_opened_once_for_all_bounds_of_an_answer(models: ChatModels) -> None:
     chats = await asyncio.gather(
         *(models.open(MODELS["openai"], max_output_tokens=n, temperature=0.0) for n in (10, 10, 20))

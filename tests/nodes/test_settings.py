@@ -18,7 +18,7 @@ from ymera.nodes.settings import SettingsError, load_settings
         ("MAX_PARALLEL_PHASES", "0", "greater than or equal to 1"),
         ("PHASE_TIMEOUT", "-3", "greater than 0"),
         ("YMERA_CACHE_TTL", "soon", "number"),
-        ("YMERA_LOCAL_MODELS", '["/a.gguf"]', "dictionary"),
+        ("YMERA_LOCAL_MODELS", '["/a.gguf"]', "paths by name"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_variable_and_what_is_allowed(

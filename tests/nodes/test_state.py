@@ -104,7 +104,14 @@ def test_langgraphs_replay_of_all_writes_gives_what_was_there_step_by_step(steps
 
 def test_the_view_of_a_state_has_defaults_for_what_was_not_written() -> None:
     plan: Any = {"phases": []}
-    assert view(State(plan=plan)) == {"plan": plan, "attempts": [], "verdicts": {}, "usage": NO_USAGE}
+    assert view(State(plan=plan)) == {
+        "plan": plan,
+        "attempts": [],
+        "verdicts": {},
+        "usage": NO_USAGE,
+        "approvals": [],
+        "reopened": {},
+    }
 
 
 @pytest.mark.parametrize("words", [RunInput, State, RunOutput], ids=lambda words: words.__name__)

@@ -23,7 +23,7 @@ from ymera.routing.faults import (
 
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 NOT_HERE = {"aiohttp"}  # Google's SDK would choose it; ours gives it httpx
-GIVEN_BY_THE_NODES = {"stalled", "schema_not_met", "over_budget", "bug"}
+GIVEN_BY_THE_NODES = {"stalled", "schema_not_met", "over_budget", "interrupted", "bug"}
 WORDS = sorted({name for rule in TABLE.rules for name in rule.classes} | {"builtins.Exception", "x.Y"})
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 CODES = sorted({code for rule in TABLE.rules for code in rule.codes} | {"x"})

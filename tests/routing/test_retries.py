@@ -33,9 +33,14 @@ def test_these_kinds_are_tried_again_once(kind: FaultKind, again: Again, wait: f
     assert retry_after_fault(kind, replace(FIRST, tries=2)) is None
 
 
+def test_a_call_that_was_interrupted_is_made_again_twice() -> None:
+    waits = [retry_after_fault("interrupted", replace(FIRST, tries=tries)) for tries in (1, 2, 3)]
+    assert waits == [{"again": "same", "wait": 0.0}, {"again": "same", "wait": 0.0}, None]
+
+
 def test_no_other_kind_is() -> None:
     others = [kind for kind, profile in TABLE.kinds.items() if profile.retry is None]
-    assert len(others) == len(TABLE.kinds) - 8
+    assert len(others) == len(TABLE.kinds) - 9
     assert [retry_after_fault(kind, FIRST) for kind in others] == [None] * len(others)
 
 

@@ -5,23 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
+from docs.generate import commands
 from ymera.cli import app
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
-
-
-def commands() -> list[list[str]]:
-    """Return the words of every command there is."""
-    names: list[list[str]] = [[]]
-    for words in names:
-        command = get_command(app)
-        for word in words:
-            command = command.commands[word]  # type: ignore[attr-defined]  # a group, for it has commands
-        names += [[*words, name] for name in getattr(command, "commands", {})]
-    return names
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(["ymera", *words]))

@@ -207,21 +207,22 @@ def resumed(told: str) -> Any:
 
 STUBBORN = """
 import asyncio
-from ymera.running import Show, carry_out
+from ymera.running import Show, Start, carry_out
 
 class Stubborn:
     async def __aenter__(self):
         return self
     async def __aexit__(self, *error):
-        print("closing", flush=True)
-        await asyncio.sleep(600)
+        pass
+    def request_drain(self):
+        print("asked to stop", flush=True)
 
 async def events():
     print("running", flush=True)
     await asyncio.sleep(600)
     yield {}
 
-carry_out(Stubborn(), events(), Show(quiet=True), thread_id=None, begun=False)
+carry_out(Stubborn(), events(), Show(quiet=True), Start(thread_id=None, begun=False, context=None))
 """
 
 
@@ -231,7 +232,7 @@ def test_a_second_signal_ends_the_process_at_once(number: signal.Signals) -> Non
         assert run.stdout is not None
         assert run.stdout.readline() == "running\n"
         run.send_signal(number)
-        assert run.stdout.readline() == "closing\n"
+        assert run.stdout.readline() == "asked to stop\n"
         run.send_signal(number)
         assert run.wait(30) == -number
 

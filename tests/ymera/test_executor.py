@@ -197,7 +197,7 @@ async def test_a_budget_stop_is_a_result_with_what_was_done(executor: MultiModel
 
 
 async def test_parameters_that_are_not_json_are_refused(executor: MultiModelExecutor) -> None:
-    with pytest.raises(InputError, match="not JSON"):
+    with pytest.raises(InputError, match="not a JSON object"):
         await executor.execute_with_multi_model("coding_agent", TASK, {"when": object()})
 
 

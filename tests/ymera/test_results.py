@@ -69,6 +69,9 @@ SPECIFIED_RUN = {
                 "stopped_by_budget",
                 "plan",
                 "cached",
+                "waiting",
+                "approvals",
+                "forked_from",
             },
             id="of a run",
         ),
@@ -101,7 +104,7 @@ def planned(phase: str, *names: str) -> PhasePlan:
         primary_model=ranked[0] if ranked else None,
         fallback_models=ranked[1:],
         score=0.5,
-        reason="",
+        reason="" if ranked else "no usable model",
         rejected=[{"model": "x", "provider": "x", "reason": "X_API_KEY is not set"}],
         predicted=None,
     )
