@@ -7,8 +7,6 @@ from typing import Any, cast
 
 import pytest
 from dirty_equals import Contains, IsPartialDict, IsStr
-from hypothesis import given
-from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -18,7 +16,6 @@ from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.services import Services
 from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext
-from ymera.routing.approvals import FORMS, read_answer
 from ymera.routing.errors import InputError
 from ymera.routing.flow import key_of
 from ymera.routing.records import Gate
@@ -266,27 +263,3 @@ async def test_a_wrong_answer_is_told_and_asked_again(waiting: Waiting, given: A
     assert 'Answer with one of: {"decision": "approve"};' in asked["problem"]
     assert (await waiting.answer("approve"))["gate"] == "review"
     assert tried(await waiting.state()) == ["planning-1", "generation-1", "review-1"]
-
-
-@given(
-    value=st.recursive(
-        st.none() | st.booleans() | st.text() | st.integers(),
-        lambda v: (
-            st.lists(v)
-            | st.dictionaries(
-                st.sampled_from(["decision", "text", "why", "note", "model", "x"]),
-                v | st.sampled_from(["approve", "edit", "reject"]),
-            )
-        ),
-    )
-)
-def test_whatever_is_given_is_an_answer_of_the_vocabulary_or_an_input_error(value: object) -> None:
-    for forms in FORMS.values():
-        try:
-            answer = read_answer(value, forms)
-        except InputError:
-            continue
-        assert answer.decision in forms
-        assert (
-            bool(answer.said.strip()) or forms[answer.decision].optional or not forms[answer.decision].field
-        )

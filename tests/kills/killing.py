@@ -147,7 +147,9 @@ class Arena:
         assert not isinstance(left, Hit)
         return self._over(trial, Outcome(), left)
 
-    async def many(self, number: int, runs: int, durability: Durability) -> tuple[Left, list[Seen]]:
+    async def many(
+        self, number: int, runs: int, durability: Durability | None = None
+    ) -> tuple[Left, list[Seen]]:
         """Make runs one after the other in one program; return what it left, and their requests."""
         trial = Trial(seed=TWINS, number=number, module="m0", kills=())
         folder = self._cleared(trial)

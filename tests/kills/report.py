@@ -121,7 +121,7 @@ COSTS = {
     "journal": "journal",
     "answer → next request": "step",
 }
-EARLY = "next requests sent before that"
+EARLY = "next requests sent before it was kept"
 
 
 def _cost(cost: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from statistics import quantiles
@@ -17,7 +17,7 @@ from .witness import Seen
 
 TURNS, WARM_UP, RUNS = 3, 5, 40
 """Programs of each way of keeping, and how many runs each makes before and while it is measured."""
-AT_ONCE = 3
+AT_ONCE = 4
 """Runs under way at once: each waits about as long as it works."""
 
 
@@ -86,9 +86,8 @@ class _Figures:
         assert counted == {(WARM_UP + RUNS) * each}, counted
         self.windows += [kept - end for kept, end in zip(left["kept"], ended, strict=True)][first:]
         self.journal += left["begun"][first:]
-        followed = [i for i in range(first, len(ended)) if (i + 1) % each]  # not by another run
-        self.steps += [requests[i + 1].came - ended[i] for i in followed]
-        self.early += sum(requests[i + 1].came < left["kept"][i] for i in followed)
+        self.steps += [requests[i + 1].came - ended[i] for i in range(first, len(ended)) if (i + 1) % each]
+        self.early += too_early(left["kept"][first:], requests[first:])
 
     def cost(self, durability: Durability) -> Cost:
         """Return what they come to."""
@@ -100,6 +99,13 @@ class _Figures:
             step=_middle_and_late(self.steps),
             early=self.early,
         )
+
+
+def too_early(kept: Sequence[float], requests: Sequence[Seen]) -> int:
+    """Return how many requests of whole runs were sent before the answer before them was kept."""
+    each = CALLS["m0"]
+    pairs = zip(kept, requests[1:], strict=False)
+    return sum(seen.came < at for number, (at, seen) in enumerate(pairs, 1) if number % each)
 
 
 def _middle_and_late(seconds: list[float]) -> tuple[float, float]:

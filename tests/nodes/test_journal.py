@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
@@ -34,8 +34,14 @@ from ..routing.test_flow import attempt, planned, run
 
 KEPT, NOT_KEPT = "1f0a-kept", "1f0a-not-kept"
 USAGE = Usage(
-    {**NO_USAGE, "input_tokens": 120, "output_tokens": 30, "cached_tokens": 20, "reasoning_tokens": 10, "cost_usd": 0.002}
-)  # fmt: skip
+    input_tokens=120,
+    output_tokens=30,
+    cached_tokens=20,
+    reasoning_tokens=10,
+    cost_usd=0.002,
+    unpriced=0,
+    estimated=0,
+)
 ENTRY = Entry(
     attempt="review-2",
     checkpoint="1f0a-mine",
@@ -50,9 +56,10 @@ ENTRY = Entry(
 
 def place(checkpoint: str = ENTRY.checkpoint, *, thread: str = "t", run: str = "r") -> Place:
     """Return a place in a thread of which one checkpoint was kept."""
-    saver, kept = InMemorySaver(), {**empty_checkpoint(), "id": KEPT}
+    saver, kept = InMemorySaver(), empty_checkpoint()
+    kept["id"] = KEPT
     where = RunnableConfig(configurable={"thread_id": thread, "checkpoint_ns": ""})
-    saver.put(where, kept, {}, {})  # type: ignore[arg-type] - a TypedDict that was copied
+    saver.put(where, kept, {}, {})
     return Place(thread=thread, run=run, checkpoint=checkpoint, saver=saver)
 
 
@@ -80,7 +87,11 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(file: Path) -> Journal:
-    return Journal(database_at(file, "journal", SCHEMA, patience=5))
+    return journal_in(database_at(file, "journal", SCHEMA, patience=5))
+
+
+def journal_in(database: Database, now: float = ENTRY.started_at) -> Journal:
+    return Journal(database, clock=lambda: now)
 
 
 def rows(file: Path) -> list[tuple[Any, ...]]:
@@ -94,13 +105,13 @@ def rows(file: Path) -> list[tuple[Any, ...]]:
 
 
 async def test_a_call_that_has_begun_is_there_for_whoever_goes_on(database: Database) -> None:
-    await Journal(database).begin(HERE, ENTRY)
-    assert await Journal(database).lost(HERE, "review", ()) == [ENTRY]
+    await journal_in(database).begin(HERE, ENTRY)
+    assert await journal_in(database).lost(HERE, "review", ()) == [ENTRY]
 
 
 @pytest.mark.parametrize("kind", [None, "server_error"])
 async def test_what_a_call_took_stands_there_once_it_is_over(database: Database, kind: str | None) -> None:
-    journal = Journal(database)
+    journal = journal_in(database)
     await journal.begin(HERE, ENTRY)
     journal.end(HERE, ended(kind))
     found = replace(ENTRY, outcome=kind or ANSWERED, seconds=2.5, usage=USAGE)
@@ -139,20 +150,18 @@ async def test_what_is_not_lost_to_a_phase_is_not_found(
 
 
 @pytest.mark.parametrize(
-    ("begun_behind", "lost"),
+    ("begun_behind", "now_behind", "lost"),
     [
-        pytest.param(ENTRY.checkpoint, True, id="the one where the run stands"),
-        pytest.param(NOT_KEPT, True, id="one that was never kept"),
-        pytest.param(
-            KEPT, False, id="one that was kept: the run went on from there, or was sent back behind it"
-        ),
+        pytest.param(KEPT, KEPT, True, id="the one where the run stands"),
+        pytest.param(NOT_KEPT, KEPT, True, id="one that was never kept"),
+        pytest.param(KEPT, NOT_KEPT, False, id="one that was kept: the run has gone on, or was sent back"),
     ],
 )
 async def test_a_call_is_lost_only_behind_a_checkpoint_from_which_nobody_went_on(
-    journal: Journal, begun_behind: str, lost: bool
+    journal: Journal, begun_behind: str, now_behind: str, lost: bool
 ) -> None:
     await journal.begin(place(begun_behind), replace(ENTRY, checkpoint=begun_behind))
-    assert bool(await journal.lost(HERE, "review", ())) is lost
+    assert bool(await journal.lost(place(now_behind), "review", ())) is lost
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -176,13 +185,14 @@ ENTRIES = st.builds(
 )  # fmt: skip
 
 
+@settings(max_examples=60, deadline=None)
 @given(entry=ENTRIES)
 def test_whatever_is_written_down_is_read_back(entry: Entry) -> None:
     async def both() -> list[Entry]:
         with tempfile.TemporaryDirectory() as folder:
             database = database_at(Path(folder) / "journal.sqlite", "journal", SCHEMA, patience=5)
             with closing(database):
-                journal = Journal(database)
+                journal = journal_in(database)
                 await journal.begin(HERE, entry)
                 return await journal.lost(HERE, "review", ())
 
@@ -201,7 +211,7 @@ async def test_the_calls_of_deleted_threads_go(file: Path, journal: Journal) -> 
 
 async def _begun(file: Path, times: Sequence[float], now: float) -> list[str]:
     """Write calls of these times down, and return those that are left."""
-    journal = Journal(database_at(file, "journal", SCHEMA, patience=5), clock=lambda: now)
+    journal = journal_in(database_at(file, "journal", SCHEMA, patience=5), now)
     for number, at in enumerate(times):
         await journal.begin(HERE, replace(ENTRY, attempt=f"review-{number}", started_at=at))
     await journal.lost(HERE, "review", ())  # waits for what was not waited for
@@ -279,7 +289,7 @@ async def test_a_journal_that_cannot_be_used_is_logged_and_done_without(
     file: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
 ) -> None:
     spoil(file)
-    journal = Journal(database_at(file, "journal", SCHEMA, patience=0.1))
+    journal = journal_in(database_at(file, "journal", SCHEMA, patience=0.1))
     await journal.begin(HERE, ENTRY)
     journal.end(HERE, ended())
     assert await journal.lost(HERE, "review", ()) == []
