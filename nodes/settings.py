@@ -175,7 +175,7 @@ class Settings(BaseSettings):
         default=8,
         ge=0,
         le=3600,
-        description="Seconds in which calls under way may end once the process is asked to stop; then they are given up.",
+        description="Seconds in which calls under way may still end once the process is told to stop.",
     )
     ymera_catalogue: Path | None = Field(
         default=None, description="A TOML file with models, agents or phases of your own."
