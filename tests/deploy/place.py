@@ -73,7 +73,10 @@ async def opened(database: str, folder: Path, *, slow_s: float) -> AsyncIterator
             "no Python from 3.12 to 3.14 here, which aegra-api needs for leases (0.6, for 3.11, has none)"
         )
     software = await asyncio.to_thread(installed, python, load_settings().ymera_cache_dir)
-    async with running_redis(software, folder) as redis, Witness(seed=1, slow_s=slow_s, lane_s=5 * slow_s) as witness:
+    async with (
+        running_redis(software, folder) as redis,
+        Witness(seed=1, slow_s=slow_s, lane_s=5 * slow_s) as witness,
+    ):
         environment = environment_of(database, redis, _settings(witness))
         fleet = Fleet(software=software, environment=environment, folder=folder)
         try:

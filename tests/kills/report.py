@@ -67,12 +67,14 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     if not tallies or hasattr(config, "workerinput"):
         return
     added = {store: added for store in STORES if (added := _added(tallies, store))}
-    found = tables(added, list(_reported(terminalreporter, COST)))
+    costs = list(_reported(terminalreporter, COST))
+    found = tables(added, costs)
     terminalreporter.section("killed and resumed")
     terminalreporter.write(found)
     # The page that is about to be written may be what fails.
     wrong = [r for how in ("failed", "error") for r in terminalreporter.stats.get(how, [])]
-    if config.getoption("--write-kills") and all("test_page" in report.nodeid for report in wrong):
+    whole = {cost["store"] for cost in costs} == set(STORES)
+    if config.getoption("--write-kills") and whole and all("test_page" in r.nodeid for r in wrong):
         text = PAGE.read_text("utf-8")
         before, _, rest = text.partition(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}{found}{END}{rest.partition(END)[2]}", "utf-8")
