@@ -26,6 +26,20 @@ PAGE = Answer(text="# The page", input_tokens=307, output_tokens=13)
 ACCEPT = Answer(text='{"findings": [], "decision": "accept"}', input_tokens=401, output_tokens=17)
 LATE_S = 1.0
 """Seconds that an answer takes which is waited for."""
+STRUCK_IN_AN_IMPORT = """
+import os, sys
+
+class Struck:
+    def find_spec(self, name, path=None, target=None):
+        if name == "langgraph":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Struck())
+from ymera.cli import main
+main()
+"""
+"""The command is there, the run is not: packages are being imported."""
 START_S = 60.0
 EXIT_S = 30.0
 
@@ -174,12 +188,10 @@ def test_wherever_it_comes_the_run_is_kept_and_nothing_is_paid_twice(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_before_a_run_there_is_nothing_to_resume(groq: FaultyServer, number: signal.Signals) -> None:
-    run = process("run", TASK, "-v")
-    time.sleep(1.0)  # the packages are being imported: the command is there, the run is not
-    run.send_signal(number)
-    out, err = run.communicate(timeout=EXIT_S)
-    assert (run.returncode, out, groq.requests) == (75, "", [])
-    assert "Interrupted before" in err.splitlines()[-1]
+    command = [sys.executable, "-c", STRUCK_IN_AN_IMPORT.format(number=int(number)), "run", TASK, "-v"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=EXIT_S, check=False)
+    assert (run.returncode, run.stdout, groq.requests) == (75, "", [])
+    assert "Interrupted before" in run.stderr.splitlines()[-1]
 
 
 def test_a_run_that_ends_while_it_is_told_to_stop_has_its_result(groq: FaultyServer) -> None:
