@@ -41,7 +41,7 @@ class Shown:
 
     def kept(self) -> str:
         """Return what is kept."""
-        return self.file.read_text(encoding="utf-8") if self.file.exists() else "(not run yet)\n"
+        return self.file.read_text(encoding="utf-8")
 
     def script(self) -> str:
         """Return what is run."""
