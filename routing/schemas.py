@@ -93,6 +93,7 @@ class _Phase(_Entry):
     order: int
     skills: Annotated[dict[Skill, Score], Field(min_length=1)]
     prompt: Annotated[str, Field(pattern=r"\S")]
+    ask: str = ""
     reads: list[Name] = []
     critical: bool = False
     judges: bool = False

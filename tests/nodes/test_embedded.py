@@ -26,6 +26,7 @@ from ymera.nodes.providers import ChatModels
 from ymera.nodes.settings import Settings, load_settings
 from ymera.nodes.structured import bound_to_schema
 from ymera.nodes.verdicts import SCHEMA, parse_verdict
+from ymera.nodes.weights_manifest import built_in_manifest
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.errors import InputError, WeightsError
 
@@ -222,6 +223,16 @@ async def test_a_server_is_opened_off_the_loop_and_once(here: Settings) -> None:
         first, second = await asyncio.gather(open_server(SMALL, here), open_server(SMALL, here))
     assert first == second
     assert first.api_key not in repr(first)
+
+
+@EMBEDDED
+async def test_a_server_keeps_its_model_from_repeating_itself(here: Settings) -> None:
+    endpoint = await open_server(SMALL, here)
+    address = endpoint.base_url.removesuffix("/v1") + "/props"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        told = await client.get(address, headers={"Authorization": f"Bearer {endpoint.api_key}"})
+    settings = told.json()["default_generation_settings"]["params"]
+    assert settings["repeat_penalty"] == pytest.approx(built_in_manifest()[SMALL].repetition)
 
 
 @EMBEDDED

@@ -62,13 +62,22 @@ def test_the_instructions_hold_the_phases_prompt_the_agents_guidance_and_the_rul
 
 @given(st.text(min_size=1))
 def test_the_task_is_shown_unchanged(task: str) -> None:
-    _, human = texts(BUILTIN.phases["planning"], material(task))
+    _, human = texts(BUILTIN.phases["generation"], material(task))
     assert human == f"Task:\n{task}"
 
 
+def test_what_a_phase_asks_is_the_last_that_is_read() -> None:
+    phase = replace(BUILTIN.phases["review"], ask="Judge the result.")
+    _, human = texts(phase, material(parameters={"a": 1}, outputs=EVERY_OUTPUT))
+    assert human.endswith("</output>\n\nJudge the result.")
+    _, human = texts(BUILTIN.phases["planning"], material("Write a function"))
+    assert human == f"Task:\nWrite a function\n\n{BUILTIN.phases['planning'].ask}"
+
+
 def test_parameters_are_shown_as_json_in_a_stable_order() -> None:
-    one = texts(PHASES[0], material(parameters={"b": "ü", "a": [1, None]}))
-    other = texts(PHASES[0], material(parameters={"a": [1, None], "b": "ü"}))
+    phase = BUILTIN.phases["generation"]
+    one = texts(phase, material(parameters={"b": "ü", "a": [1, None]}))
+    other = texts(phase, material(parameters={"a": [1, None], "b": "ü"}))
     assert one == other
     assert one[1].endswith('<task_parameters>\n{"a": [1, null], "b": "ü"}\n</task_parameters>')
 

@@ -443,6 +443,7 @@ def test_every_embedded_model_of_the_catalogue_has_weights() -> None:
         ('sha256 = "abc"', "weights.toml: weights.0.sha256"),
         ('file = "../x.gguf"', "weights.toml: weights.0.file"),
         ("size_bytes = 0", "weights.toml: weights.0.size_bytes"),
+        ("repetition = 0.5", "weights.toml: weights.0.repetition"),
         ("colour = 1", "weights.toml: weights.0.colour"),
         ('url = ""', "neither url nor parts"),
         (
