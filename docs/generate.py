@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from math import isinf
 from pathlib import Path
-from typing import Literal, cast, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 import annotated_types
 from pydantic import SecretStr
@@ -18,16 +22,21 @@ import ymera
 from ymera.cli import app
 from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.matching import AgentModelMatcher
+from ymera.nodes.outcomes import AMOUNTS, COUNTS, PERHAPS, WORDS
 from ymera.nodes.services import make_services
 from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext
 from ymera.nodes.validators import VALIDATORS
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.faults import TABLE, CooldownProfile, RetryProfile
+from ymera.routing.flow import key_of
+from ymera.routing.matcher import TaskRequest
 from ymera.routing.records import Again, AgentTaskProfile, ModelProfile, PhaseProfile, Reading
 from ymera.routing.scoring import SCORERS, skill_weights
 
 ROOT = Path(__file__).parent.parent
+LEARNED_ON = date(2026, 11, 25)
+"""The day on which the page on learning matches: models retire."""
 BLANK_PHASE = PhaseProfile(name="blank", order=0, skills={}, prompt="")
 BLANK_AGENT = AgentTaskProfile(agent_name="blank", task_type="", preferred_models=(), phases_needed=())
 THEN = {
@@ -296,6 +305,61 @@ def drawing(agent: str) -> str:
     services = make_services(settings, AgentModelMatcher(settings, builtin_catalogue()))
     compiled = build(agent_layout(agent, services), services, agent).compile(name=agent)
     return compiled.get_graph().draw_mermaid().rstrip() + "\n"
+
+
+def learned_match() -> str:
+    """Return what `ymera match` says of a phase before and after twenty outcomes of each of two models."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(ymera_data_dir=Path(folder), ymera_catalogue=None, ymera_local_base_url=None)
+        before = _generation(settings)
+        bad, good = before[0][0], before[1][0]
+        services = make_services(settings, _Open(settings, builtin_catalogue()))
+        rows = [_outcome(n, key, q) for key, q in ((bad, 0.1), (good, 0.9)) for n in range(20)]
+        asyncio.run(services.outcomes.take_in(rows))
+        after = _generation(settings)
+    return "\n".join(["before", *_told(before), "", "after", *_told(after)])
+
+
+class _Open(AgentModelMatcher):
+    """A matcher with all keys."""
+
+    def unavailable(self, model: ModelProfile) -> str | None:
+        return None
+
+
+def _generation(settings: Settings) -> list[tuple[str, float, str]]:
+    """Return the first two models of the coding agent's generation: key, score, reason."""
+    matcher = _Open(settings, builtin_catalogue())
+    request = TaskRequest(
+        agent_name="coding_agent", description="Create an API endpoint for user management with sessions"
+    )
+    asyncio.run(matcher.look())
+    plan = matcher.strategy(request, today=LEARNED_ON)["phases"][1]
+    found = [c for c in (plan["primary_model"], *plan["fallback_models"]) if c][:2]
+    return [(key_of(candidate), candidate["score"], candidate["reason"]) for candidate in found]
+
+
+def _outcome(number: int, key: str, quality: float) -> dict[str, Any]:
+    provider, _, model = key.partition(":")
+    said = {
+        "run": f"{key} {number}",
+        "attempt": "generation-1",
+        "agent": "coding_agent",
+        "phase": "generation",
+    }
+    told = {"outcome": "answered", "domain": "coding_agent", "provider": provider, "model": model}
+    return {
+        **dict.fromkeys(WORDS, ""),
+        **dict.fromkeys((*COUNTS, *AMOUNTS), 0),
+        **dict.fromkeys(PERHAPS, quality),
+        **said,
+        **told,
+        "started_at": time.time(),
+    }
+
+
+def _told(candidates: Iterable[tuple[str, float, str]]) -> list[str]:
+    return [f"  {key} ({score:.2f}): {reason}" for key, score, reason in candidates]
 
 
 def fenced(language: str, text: str) -> str:

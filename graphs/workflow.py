@@ -49,11 +49,11 @@ from ..routing.catalogue import Catalogue
 from ..routing.flow import Step, behind_gate, failure, joined, outcome, passed_by, status
 from ..routing.layout import Layout, arrange, sequence
 from ..routing.matcher import find_agent, find_phases
-from ..routing.records import Gate, PhaseProfile, Reading, RunView
+from ..routing.records import Gate, PhaseProfile, RunView
+from ..routing.task import PLAIN
 
 Workflow: TypeAlias = CompiledStateGraph[State, RunContext, RunInput, RunOutput]
 _Graph: TypeAlias = StateGraph[State, RunContext, RunInput, RunOutput]
-PLAIN = Reading(complexity="normal", speed="normal", creativity="normal", evidence=[])
 
 
 class Rule(Runnable[State, Any]):

@@ -100,8 +100,7 @@ async def _within_limits(
     try:
         async with turn as place:
             answer.waited = answer.seconds
-            if job.place:
-                await services.journal.begin(job.place, _entry(job, ask, job.place.checkpoint))
+            await services.journal.begin(job.place, _entry(job, ask))
             get_stream_writer()({"event": "attempt_started", **job.label})
             await call(job, services, answer, contender, grant.output_tokens)
             if not answer.sent:
@@ -142,13 +141,13 @@ async def _ask(job: Job, services: Services) -> Ask:
     )
 
 
-def _entry(job: Job, ask: Ask, checkpoint: str) -> Entry:
+def _entry(job: Job, ask: Ask) -> Entry:
     """Return what the journal says of a call that is about to be sent: until more is known, its input alone counts."""
     price = ask.price
     cost = ask.input_tokens * price.input / 1e6 if price else 0.0
     return Entry(
         attempt=job.id,
-        checkpoint=checkpoint,
+        checkpoint=job.place.checkpoint,
         agent=job.agent.agent_name,
         phase=job.phase.name,
         provider=job.model.provider,
@@ -163,6 +162,7 @@ def _entry(job: Job, ask: Ask, checkpoint: str) -> Entry:
                 "estimated": 1,
             }
         ),
+        about=job.about,
     )
 
 
@@ -186,8 +186,7 @@ async def _made(job: Job, answer: Answer, services: Services, ask: Ask, *, lost:
         services.latencies.add(job.model.key, seconds)
     fault = _with_what_follows(job, answer, seconds, cooling=cooling)
     made = Made(job=job, answer=answer, attempt=_record(job, answer, fault, seconds, usage))
-    if job.place:
-        services.journal.end(job.place, made.attempt)
+    services.journal.end(job.place, made.attempt)
     get_stream_writer()({"event": "attempt_ended", "attempt": made.attempt})
     log(made.attempt)
     trace_outcome(job.label, made.attempt)

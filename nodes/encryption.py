@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 
 from pydantic import SecretStr
@@ -56,6 +57,16 @@ class Cipher:
             return cipher.decrypt_and_verify(sealed[TAG_BYTES:], sealed[:TAG_BYTES])
         except ValueError:
             raise ValueError("encrypted with another key, or changed since") from None
+
+    def seal(self, text: str) -> str:
+        """Return a text encrypted, as a text."""
+        name, sealed = self.encrypt(text.encode())
+        return f"{name}:{base64.b64encode(sealed).decode()}"
+
+    def open(self, sealed: str) -> str:
+        """Return the text that was sealed; errors as for `decrypt`."""
+        name, _, text = sealed.partition(":")
+        return self.decrypt(name, base64.b64decode(text)).decode()
 
     def mark(self, text: str) -> str:
         """Return a fingerprint that nobody can make, or confirm a guess by, without the key."""

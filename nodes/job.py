@@ -24,7 +24,7 @@ from ..routing.records import (
     Usage,
     Verdict,
 )
-from .journal import Place
+from .journal import NOTHING, About, Place
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -53,7 +53,8 @@ class Job:
         not_before: epoch seconds before which it must not begin.
         spent: usage of the run's attempts so far, by their ids.
         reroutes: a refusal is taken to the next model instead of ending the phase.
-        place: where it stands in the journal; None: nothing is kept of the run.
+        place: where it stands in the journal.
+        about: what the journal says of the task.
     """
 
     run_id: str
@@ -76,7 +77,8 @@ class Job:
     avoided: tuple[Rejected, ...] = ()
     spent: Mapping[str, Usage] = field(default_factory=dict)
     reroutes: bool = False
-    place: Place | None = None
+    place: Place
+    about: About = NOTHING
 
     @property
     def id(self) -> str:

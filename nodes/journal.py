@@ -1,8 +1,9 @@
 """The journal of attempts: a row for each call, written before it is sent and completed once it is over.
 
 A run that is resumed knows from its state alone what was kept. A call that was under way when its process died, or
-whose answer came but was not kept any more, is not there; its row is, and with it what it has cost. No word of a
-prompt or an answer stands here.
+whose answer came but was not kept any more, is not there; its row is, and with it what it has cost. What is judged of
+the answer later (nodes/outcomes.py) goes into the same row, and from there into the next match. No word of a prompt or
+an answer stands here, unless the settings ask for the task's.
 """
 
 from __future__ import annotations
@@ -15,61 +16,50 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from ..routing.errors import InputError
+from ..routing.outcomes import ANSWERED, quality_of_end
 from ..routing.records import Attempt, Usage
-from .database import Database, DatabaseError
+from .database import Database, DatabaseError, Rows
+from .encryption import Cipher
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS attempts (
-    thread TEXT NOT NULL,
-    run TEXT NOT NULL,
-    attempt TEXT NOT NULL,
-    checkpoint TEXT NOT NULL,
-    tenant TEXT NOT NULL,
-    agent TEXT NOT NULL,
-    phase TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    model TEXT NOT NULL,
-    started_at DOUBLE PRECISION NOT NULL,
-    outcome TEXT NOT NULL,
-    seconds DOUBLE PRECISION NOT NULL,
-    input_tokens BIGINT NOT NULL,
-    output_tokens BIGINT NOT NULL,
-    cached_tokens BIGINT NOT NULL,
-    reasoning_tokens BIGINT NOT NULL,
-    cost_usd DOUBLE PRECISION NOT NULL,
-    unpriced INTEGER NOT NULL,
-    estimated INTEGER NOT NULL,
-    PRIMARY KEY (thread, run, attempt, checkpoint)
+CALL = (
+    "thread, run, attempt, checkpoint, tenant, agent, phase, provider, model, started_at, outcome, seconds, "
+    "input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_usd, unpriced, estimated"
 )
-"""
-BEGIN = f"INSERT INTO attempts VALUES ({', '.join('?' * 19)}) ON CONFLICT DO NOTHING"
+"""Columns of a call, in the order in which a row of it is read."""
+ABOUT = "domain, complexity, speed, creativity, task"
+BEGIN = f"INSERT INTO calls ({CALL}, {ABOUT}) VALUES ({', '.join('?' * 24)}) ON CONFLICT DO NOTHING"
 END = """
-UPDATE attempts SET outcome = ?, seconds = ?, input_tokens = ?, output_tokens = ?, cached_tokens = ?,
-    reasoning_tokens = ?, cost_usd = ?, unpriced = ?, estimated = ?
+UPDATE calls SET outcome = ?, seconds = ?, input_tokens = ?, output_tokens = ?, cached_tokens = ?,
+    reasoning_tokens = ?, cost_usd = ?, unpriced = ?, estimated = ?, first_token_seconds = ?, quality = ?,
+    settled_at = ?
 WHERE thread = ? AND run = ? AND attempt = ? AND checkpoint = ?
 """
-OF_PHASE = "SELECT * FROM attempts WHERE thread = ? AND run = ? AND phase = ? ORDER BY started_at"
-FORGET = "DELETE FROM attempts WHERE thread = ?"
+OF_PHASE = f"SELECT {CALL} FROM calls WHERE thread = ? AND run = ? AND phase = ? ORDER BY started_at"
+FORGET = "UPDATE calls SET thread = '', task = '', comment = '' WHERE thread = ?"
+"""What a thread's calls cost and how good they were says nothing of the thread; its words go."""
 PRUNE = """
-DELETE FROM attempts WHERE started_at < ?
-    OR started_at < (SELECT started_at FROM attempts ORDER BY started_at DESC LIMIT 1 OFFSET ?)
+DELETE FROM calls WHERE started_at < ?
+    OR started_at < (SELECT started_at FROM calls ORDER BY started_at DESC LIMIT 1 OFFSET ?)
 """
 
-BUSY_SECONDS = 10.0
-"""How long a writer waits for another process."""
-KEPT_SECONDS = 180 * 86_400.0
+DAY_SECONDS = 86_400.0
+LEAST_DAYS = 1.0
+"""Rows of calls under way are kept for a day, whatever is learned from them."""
 KEPT_ROWS = 100_000
-"""How long rows are kept, and how many at most."""
+"""Rows that are kept at most."""
 PRUNED_EVERY = 1_000
 """Rows that a process writes before it looks for rows to be removed."""
 
-UNDER_WAY, ANSWERED = "", "answered"
-"""Outcomes beside the kinds of faults."""
+UNDER_WAY = ""
+"""Outcome of a call that has not ended, as far as we know."""
+
+Result = TypeVar("Result")
 
 _logger = logging.getLogger("ymera.journal")
 
@@ -79,18 +69,34 @@ class Place:
     """Where in a thread a call is made: behind which checkpoint of the whole run.
 
     A resumed run stands behind the same checkpoint as the one that was killed; one that was forked, or sent back to
-    an earlier step, behind a checkpoint of its own.
+    an earlier step, behind a checkpoint of its own. A run of which nothing is kept has no thread.
     """
 
-    thread: str
+    thread: str = ""
     run: str
-    checkpoint: str
-    saver: BaseCheckpointSaver[Any]
+    checkpoint: str = ""
+    saver: BaseCheckpointSaver[Any] | None = None
 
     async def keeps(self, checkpoint: str) -> bool:
         """Say whether a checkpoint of this thread was kept: its process may have died before it was."""
+        if self.saver is None:
+            return False
         where = {"thread_id": self.thread, "checkpoint_ns": "", "checkpoint_id": checkpoint}
         return await self.saver.aget_tuple({"configurable": where}) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a call was for: the domain of the task, how it was read, and its text where the settings ask for it."""
+
+    domain: str = ""
+    complexity: str = ""
+    speed: str = ""
+    creativity: str = ""
+    task: str = ""
+
+
+NOTHING = About()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +113,16 @@ class Entry:
     outcome: str = UNDER_WAY
     seconds: float = 0.0
     usage: Usage
+    about: About = NOTHING
 
 
-def place_in(config: RunnableConfig, run: str) -> Place | None:
-    """Return the place of the node that has this config; None where nothing is kept of the run."""
+def place_in(config: RunnableConfig, run: str) -> Place:
+    """Return the place of the node that has this config."""
     configurable = config.get("configurable", {})
     # The keys that LangGraph hands to each node; its `Runtime` tells neither the saver nor the whole run's checkpoint.
     saver, checkpoints = configurable.get("__pregel_checkpointer"), configurable.get("checkpoint_map") or {}
     if not isinstance(saver, BaseCheckpointSaver) or "" not in checkpoints:
-        return None
+        return Place(run=run)
     return Place(thread=str(configurable["thread_id"]), run=run, checkpoint=str(checkpoints[""]), saver=saver)
 
 
@@ -127,13 +134,23 @@ class Journal:
 
     Args:
         tenant: whose attempts these are; empty: nobody's in particular.
+        days: for which outcomes are learned from; 0: none are, and calls that no run can come back to are not
+            written down.
+        cipher: encrypts the words that stand here.
         clock: epoch seconds.
     """
 
     def __init__(
-        self, database: Database, *, tenant: str = "", clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        *,
+        tenant: str = "",
+        days: float = 180.0,
+        cipher: Cipher | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database, self._tenant, self._clock = database, tenant, clock
+        self.tenant = tenant
+        self._database, self._days, self._cipher, self._clock = database, days, cipher, clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ymera-journal")
         self._written = 0
 
@@ -148,16 +165,50 @@ class Journal:
         return [e for e in unknown if e.checkpoint == place.checkpoint or not await place.keeps(e.checkpoint)]
 
     async def begin(self, place: Place, entry: Entry) -> None:
-        """Write down that a call is about to be sent; when this returns, a killed process has left it there."""
-        row = _row(place, self._tenant, entry)
+        """Write down that a call is about to be sent; when this returns, a killed process has left it there.
+
+        A call that no run can come back to is not waited for.
+        """
+        row = _row(place, self.tenant, entry, self.sealed(entry.about.task))
+        if not place.thread:
+            if self._days:
+                self._thread.submit(self._begin, row)
+            return
         await asyncio.get_running_loop().run_in_executor(self._thread, self._begin, row)
 
     def end(self, place: Place, attempt: Attempt) -> None:
         """Write down what a call took. Not waited for: the state that is to know it is written meanwhile."""
-        self._thread.submit(self._change, END, _ended(place, attempt))
+        if place.thread or self._days:
+            self._thread.submit(self._change, END, _ended(place, attempt, self._clock()))
+
+    def change(self, sql: str, values: tuple[object, ...]) -> None:
+        """Run a statement after all that was written before. Not waited for."""
+        self._thread.submit(self._change, sql, values)
+
+    async def within(self, work: Callable[[Rows], Result]) -> Result:
+        """Return what comes of work within one transaction, after all that was written before.
+
+        Raises:
+            InputError: the journal cannot be used.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._within, work)
+
+    def sealed(self, text: str) -> str:
+        """Return a text as it is stored."""
+        # Neither database takes half of a surrogate pair, nor PostgreSQL a NUL.
+        told = text.replace("\0", "").encode("utf-8", "replace").decode()
+        return self._cipher.seal(told) if self._cipher and told else told
+
+    def opened(self, stored: str) -> str:
+        """Return a text as it was given.
+
+        Raises:
+            ValueError: it was not encrypted with this key.
+        """
+        return self._cipher.open(stored) if self._cipher and stored else stored
 
     async def forget(self, threads: Iterable[str]) -> None:
-        """Delete what stands here of threads that are deleted, by their names in the store."""
+        """Forget which calls were those of threads that are deleted (by their names in the store), and their words."""
         for thread in threads:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._change, FORGET, (thread,))
 
@@ -175,7 +226,8 @@ class Journal:
     def _begin(self, row: tuple[object, ...]) -> None:
         self._change(BEGIN, row)
         if self._written % PRUNED_EVERY == 0:
-            self._thread.submit(self._change, PRUNE, (self._clock() - KEPT_SECONDS, KEPT_ROWS - 1))
+            oldest = self._clock() - max(self._days, LEAST_DAYS) * DAY_SECONDS
+            self._thread.submit(self._change, PRUNE, (oldest, KEPT_ROWS - 1))
         self._written += 1
 
     def _change(self, sql: str, values: tuple[object, ...]) -> None:
@@ -185,22 +237,33 @@ class Journal:
         except DatabaseError as error:
             self._complain(error)
 
+    def _within(self, work: Callable[[Rows], Result]) -> Result:
+        try:
+            with self._database.transaction() as rows:
+                return work(rows)
+        except DatabaseError as error:
+            place, cure = self._database.place, self._database.cure
+            raise InputError(f"The journal of attempts {place} cannot be used: {error}. {cure}.") from error
+
     def _complain(self, error: DatabaseError) -> None:
         _logger.warning(
             "The journal of attempts is not kept: %s cannot be used: %s", self._database.place, error
         )
 
 
-def _row(place: Place, tenant: str, entry: Entry) -> tuple[object, ...]:
+def _row(place: Place, tenant: str, entry: Entry, task: str) -> tuple[object, ...]:
     said = (tenant, entry.agent, entry.phase, entry.provider, entry.model)
     which = (place.thread, place.run, entry.attempt, entry.checkpoint)
-    return (*which, *said, entry.started_at, entry.outcome, entry.seconds, *_counts(entry.usage))
+    about = (entry.about.domain, entry.about.complexity, entry.about.speed, entry.about.creativity, task)
+    return (*which, *said, entry.started_at, entry.outcome, entry.seconds, *_counts(entry.usage), *about)
 
 
-def _ended(place: Place, attempt: Attempt) -> tuple[object, ...]:
+def _ended(place: Place, attempt: Attempt, now: float) -> tuple[object, ...]:
     outcome = attempt["fault"]["kind"] if attempt["fault"] else ANSWERED
     which = (place.thread, place.run, attempt["id"], place.checkpoint)
-    return (outcome, attempt["seconds"], *_counts(attempt["usage"]), *which)
+    quality = quality_of_end(outcome)
+    settled = (attempt["first_token_seconds"], quality, None if quality is None else now)
+    return (outcome, attempt["seconds"], *_counts(attempt["usage"]), *settled, *which)
 
 
 def _counts(usage: Usage) -> tuple[object, ...]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..routing.errors import InputError
 from .database import DatabaseError, Place, database_at
-from .encryption import NAME, Cipher
+from .encryption import Cipher
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, stored_at DOUBLE PRECISION NOT NULL, result TEXT NOT NULL);
@@ -26,8 +25,6 @@ DELETE FROM results WHERE key NOT IN (SELECT key FROM results ORDER BY stored_at
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another process."""
-SEALED = f"{NAME}:"
-"""How an encrypted result begins."""
 
 
 class ResultCache:
@@ -74,17 +71,13 @@ class ResultCache:
         return self._cipher.mark(key) if self._cipher else key
 
     def _sealed(self, result: str) -> str:
-        if self._cipher is None:
-            return result
-        _, sealed = self._cipher.encrypt(result.encode())
-        return SEALED + base64.b64encode(sealed).decode()
+        return self._cipher.seal(result) if self._cipher else result
 
     def _opened(self, stored: str) -> str:
         if self._cipher is None:
             return stored
         try:
-            name, _, sealed = stored.partition(":")
-            return self._cipher.decrypt(name, base64.b64decode(sealed)).decode()
+            return self._cipher.open(stored)
         except ValueError as error:
             raise self._unusable(f"a result in it is {error}") from error
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.errors import InputError
-from ..routing.matcher import TaskRequest, Wishes, find_agent, make_strategy
+from ..routing.history import History
+from ..routing.matcher import TaskRequest, Wishes, find_agent, judgement, make_strategy
 from ..routing.ranking import Memo, World
 from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon
 from .availability import EMBEDDED, LOCAL, why_unavailable
+from .calls import open_calls
 from .database import place_of
+from .experience import Experience
 from .faults import keys_of
 from .health import Health, mark_of
 from .settings import Settings, load_settings
@@ -69,6 +72,15 @@ def _local_model(name: str, provider: str) -> ModelProfile:
     )
 
 
+def _experience(settings: Settings) -> Experience:
+    learns = settings.ymera_outcome_days > 0
+    return Experience(open_calls(settings) if learns else None, tenant=settings.ymera_tenant or "")
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
 class AgentModelMatcher:
     """Choose models for an agent's task.
 
@@ -88,6 +100,7 @@ class AgentModelMatcher:
     ) -> None:
         self.settings = settings or load_settings()
         self.health = health or Health(place_of(self.settings, "health"))
+        self.experience = _experience(self.settings)
         base = catalogue or load_catalogue(self.settings)
         self._base = base
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
@@ -95,6 +108,7 @@ class AgentModelMatcher:
         self.scorers: list[WeightedScorer] = list(SCORERS)
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
+        self._history: History | None = None
         self._catalogue = base
         load_lexicon()  # files are read here, so that a match on an event loop reads none
 
@@ -129,9 +143,12 @@ class AgentModelMatcher:
     def _notice_changes(self) -> None:
         """Forget what earlier matches have found as soon as something was added or changed."""
         known = (tuple(self.models.items()), tuple(self.agent_profiles.items()), tuple(self.scorers))
-        if known != self._known or len(self._memo) > REMEMBERED:
+        if known != self._known:
             self._known, self._memo = known, {}
             self._catalogue = replace(self._base, agents=dict(self.agent_profiles), models=dict(self.models))
+            self.experience.expect(judgement(self._catalogue, tuple(self.scorers), _today()))
+        if self.experience.history is not self._history or len(self._memo) > REMEMBERED:
+            self._history, self._memo = self.experience.history, {}
 
     def strategy(
         self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None
@@ -146,8 +163,9 @@ class AgentModelMatcher:
             catalogue=self.catalogue,
             unavailable=self.unavailable,
             cooling=self.cooling,
-            today=today or datetime.now(UTC).date(),
+            today=today or _today(),
             scorers=tuple(self.scorers),
+            history=self._history,
             memo=self._memo,
         )
         plan = make_strategy(request, wishes or self.wishes, world)
@@ -162,12 +180,18 @@ class AgentModelMatcher:
             )
         return plan
 
+    async def look(self) -> None:
+        """Take in the outcomes that came since, of all processes."""
+        self._notice_changes()
+        await self.experience.look()
+
     async def choose(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
         """Return what `strategy` does, for callers on an event loop.
 
         Where weights must be looked for on the disk, that happens in a thread.
         """
         await self.health.look()
+        await self.look()
         if self.settings.ymera_downloads and not self.settings.ymera_local_models:
             return self.strategy(request, wishes)
         return await asyncio.to_thread(self.strategy, request, wishes)

@@ -30,6 +30,7 @@ from ..routing.flow import (
 from ..routing.forks import own
 from ..routing.layout import Layout
 from ..routing.matcher import find_agent
+from ..routing.outcomes import domain_of, judged_by
 from ..routing.prediction import first_token_seconds
 from ..routing.records import (
     AgentTaskProfile,
@@ -40,13 +41,14 @@ from ..routing.records import (
     PhaseProfile,
     Rejected,
     RunView,
+    Verdict,
 )
 from .attempt import attempt
 from .faults import keys_of
 from .health import mark_of
 from .hedge import Contender, race
 from .job import Bounds, Job, Made
-from .journal import Place, place_in
+from .journal import About, Place, place_in
 from .losses import lost_attempts, most_of
 from .prompts import Material, mending, messages
 from .replanning import as_catalogued, match_again, why_lost
@@ -79,7 +81,7 @@ class Visit:
     run: RunView
     context: RunContext
     services: Services
-    place: Place | None
+    place: Place
 
     @property
     def made(self) -> list[Attempt]:
@@ -237,6 +239,18 @@ def _job(visit: Visit, turn: Turn, model: ModelProfile, avoided: list[Rejected])
         },
         reroutes=context.route_around_refusals,
         place=visit.place,
+        about=_about(visit),
+    )
+
+
+def _about(visit: Visit) -> About:
+    reading, task = visit.run["plan"]["reading"], visit.state["task_description"]
+    return About(
+        domain=domain_of(visit.run["plan"]["agent_name"], visit.state["task_parameters"]),
+        complexity=reading["complexity"],
+        speed=reading["speed"],
+        creativity=reading["creativity"],
+        task=task if visit.services.settings.ymera_outcome_texts else "",
     )
 
 
@@ -257,7 +271,7 @@ def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
 
 async def _lost(visit: Visit) -> list[Attempt]:
     """Return the calls of the phase of which the state knows nothing, because the run broke off before it did."""
-    if visit.place is None:
+    if not visit.place.thread:
         return []
     known = {attempt["id"] for attempt in visit.run["attempts"]}
     entries = await visit.services.journal.lost(visit.place, visit.phase.name, known)
@@ -310,9 +324,18 @@ async def _update(visit: Visit, made: list[Made]) -> Update:
     if best is None:
         return update
     answered = await _answered(best, visit.state)
+    for verdict in answered.get("verdicts", {}).values():
+        _tell_outcome(visit, verdict)
     if note := answered.pop("note", ""):
         update["attempts"] = [{**a, "note": note} if a is best.attempt else a for a in update["attempts"]]
     return {**update, **answered}
+
+
+def _tell_outcome(visit: Visit, verdict: Verdict) -> None:
+    """Write down what a verdict says of the answer that it judged."""
+    producing = {name for name, phase in visit.catalogue.phases.items() if phase.produces}
+    if judged := judged_by(visit.run, visit.phase.name, producing):
+        visit.services.outcomes.judged(visit.state["run_id"], judged["id"], verdict)
 
 
 def _not_again(attempt: Attempt) -> Attempt:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from ..routing.records import ModelProfile
 from .budgets import Budgets
-from .database import open_database, place_of
+from .calls import open_calls
+from .database import place_of
+from .encryption import cipher_of
 from .gates import Gates, rates
 from .health import Health
-from .journal import BUSY_SECONDS, Journal
-from .journal import SCHEMA as JOURNAL
+from .journal import Journal
 from .latencies import Latencies
 from .matching import AgentModelMatcher
+from .outcomes import Outcomes
 from .providers import ChatModels
 from .settings import Settings, load_settings
 
@@ -49,7 +51,7 @@ class Services:
         models: where chat models come from.
         budgets: what runs and keys may still spend.
         gates: whose turn it is at a provider.
-        journal: what was begun, so that a killed run's calls are not forgotten.
+        journal: what was begun, so that a killed run's calls are not forgotten, and what came of it.
         latencies: how long models take to begin.
         pause: sleeps for some seconds; tests pass in another one.
     """
@@ -62,6 +64,11 @@ class Services:
     journal: Journal
     latencies: Latencies = field(default_factory=Latencies)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What is judged of answers, in the journal's rows."""
+        return Outcomes(self.journal)
 
     @property
     def health(self) -> Health:
@@ -87,8 +94,10 @@ def services_over(models: ModelSource, matcher: AgentModelMatcher) -> Services:
         ),
         gates=Gates(rates(providers, settings.ymera_rates)),
         journal=Journal(
-            open_database(settings, "journal", JOURNAL, patience=BUSY_SECONDS),
+            open_calls(settings),
             tenant=settings.ymera_tenant or "",
+            days=settings.ymera_outcome_days,
+            cipher=cipher_of(settings.langgraph_aes_key),
         ),
     )
 

@@ -209,6 +209,15 @@ class Settings(BaseSettings):
         default=86_400, ge=0, description="Seconds that a stored result stays valid; 0: no cache."
     )
     ymera_cache_size: int = Field(default=1_000, ge=1, description="Stored results kept at most.")
+    ymera_outcome_days: float = Field(
+        default=180,
+        ge=0,
+        le=3650,
+        description="Days for which the outcomes of calls are kept and learned from; 0: nothing is learned.",
+    )
+    ymera_outcome_texts: bool = Field(
+        default=False, description="Keep the texts of tasks with their outcomes."
+    )
     ymera_downloads: bool = Field(default=True, description="Allow fetching weights of embedded models.")
     ymera_local_dir: Path | None = Field(
         default=None, description="A folder that already holds the weights (no network)."

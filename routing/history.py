@@ -34,6 +34,8 @@ REFITTED_AFTER = 0.02
 """New outcomes, as a share of all, that make the parts which all outcomes share worth finding anew."""
 BOLDNESS = 0.7
 """Share of its uncertainty by which an estimate may be taken for better than it is, where something is tried."""
+NINE_OF_TEN = 1.645
+"""Standard deviations to both sides of the mean within which nine of ten values lie."""
 KEPT_AFTER_ALARM = 0.05
 """Share that older outcomes of a changed model keep."""
 
@@ -66,7 +68,7 @@ class Estimate(NamedTuple):
 
     Args:
         mean: its quality, 0..1, and how unsure that is (a standard deviation).
-        outcomes: of the model in that place, and the sum of their qualities.
+        outcomes: of the model in that place (since it was last seen to change), and the sum of their qualities.
         prior: what was expected beforehand.
     """
 
@@ -75,6 +77,12 @@ class Estimate(NamedTuple):
     outcomes: float
     total: float = 0.0
     prior: float = 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between what the quality lies nine times in ten."""
+        reach = NINE_OF_TEN * self.deviation
+        return max(self.mean - reach, 0.0), min(self.mean + reach, 1.0)
 
 
 Prior = Callable[[str, Place], float]
@@ -91,10 +99,18 @@ def explore(estimates: Mapping[str, Estimate], random: Random, boldness: float =
 
 @dataclass(slots=True)
 class _Tally:
-    """Outcomes of one model in one place, old ones faded."""
+    """Outcomes of one model in one place, old ones faded; and how many there were, with the sum of their qualities."""
 
     outcomes: float = 0.0
     total: float = 0.0
+    seen: float = 0.0
+    good: float = 0.0
+
+    def add(self, quality: float) -> None:
+        self.outcomes += 1 - self.outcomes / MEMORY
+        self.total += quality - self.total / MEMORY
+        self.seen += 1
+        self.good += quality
 
 
 @dataclass(slots=True)
@@ -135,15 +151,17 @@ class History:
         """Take an outcome in; it fades as later ones come, at once where its model is seen to have changed."""
         self._watch(outcome)
         tally = self._tallies.setdefault(outcome.model, {}).setdefault(outcome.place, _Tally())
-        tally.outcomes += 1 - tally.outcomes / MEMORY
-        tally.total += outcome.quality - tally.total / MEMORY
+        tally.add(outcome.quality)
         self._count(1.0)
 
     def add_sums(self, model: str, place: Place, *, outcomes: float, total: float) -> None:
         """Take in many outcomes of a model in a place at once: how many, and the sum of their qualities."""
         tally = self._tallies.setdefault(model, {}).setdefault(place, _Tally())
-        tally.outcomes += outcomes
-        tally.total += total
+        kept = faded(outcomes)
+        tally.outcomes += kept
+        tally.total += total * kept / outcomes if outcomes else 0.0
+        tally.seen += outcomes
+        tally.good += total
         self._count(outcomes)
 
     @property
@@ -161,7 +179,7 @@ class History:
         everywhere = sum(each.outcomes for each in self._tallies.get(model, {}).values())
         spread = 1 / (tally.outcomes + fit.strength) + 1 / (everywhere + MODEL_STRENGTH)
         deviation = math.sqrt(_variance(mean) * spread)
-        return Estimate(mean, deviation, tally.outcomes, tally.total, self._of_prior(model, place))
+        return Estimate(mean, deviation, tally.seen, tally.good, self._of_prior(model, place))
 
     def settle(self) -> None:
         """Find now what all outcomes share: from here on, who only asks changes nothing."""
@@ -172,6 +190,11 @@ class History:
     def models(self) -> list[str]:
         """The models that have outcomes."""
         return list(self._tallies)
+
+    @property
+    def known(self) -> list[tuple[str, Place]]:
+        """Every model with every place in which it has outcomes."""
+        return [(model, place) for model, tallies in self._tallies.items() for place in tallies]
 
     def hardness(self, place: Place) -> float:
         """Return by how much everyone is expected to do better (or worse: negative) in a place than beforehand."""
@@ -193,8 +216,7 @@ class History:
             self._watched[outcome.model] = _Watched()
             return
         since = watched.since.setdefault(outcome.place, _Tally())
-        since.outcomes += 1
-        since.total += outcome.quality
+        since.add(outcome.quality)
 
     def _judge_anew(self, model: str, since: Mapping[Place, _Tally]) -> None:
         """Let the outcomes of a changed model from before it began to fall short count little."""
@@ -204,6 +226,7 @@ class History:
             new = since.get(place, _Tally())
             tally.outcomes = new.outcomes + KEPT_AFTER_ALARM * max(tally.outcomes - new.outcomes, 0.0)
             tally.total = new.total + KEPT_AFTER_ALARM * max(tally.total - new.total, 0.0)
+            tally.seen, tally.good = new.seen, new.good
 
     def _count(self, outcomes: float) -> None:
         self._outcomes += outcomes

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from difflib import get_close_matches
 from json import dumps
 from typing import Any
 
 from .catalogue import Catalogue, Resolution
 from .errors import InputError, NoUsableModelError, UnknownAgentError
+from .history import Place, Prior
 from .layout import Layout, arrange
 from .limits import check_names, check_parameters, check_task
+from .outcomes import domain_of
 from .prediction import count_tokens, needed_tokens, total
 from .ranking import Choice, World, plan_each, plan_together
 from .records import (
@@ -28,7 +31,8 @@ from .records import (
     Strategy,
     StrategyType,
 )
-from .task import read_task
+from .scoring import NEUTRAL, Case, WeightedScorer, believe, skill_weights
+from .task import PLAIN, read_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +182,7 @@ def _look_around(
     phases: tuple[PhaseProfile, ...],
 ) -> tuple[Choice, list[str]]:
     parameters = dumps(dict(request.parameters), ensure_ascii=False)
-    preferred, notes, warnings = _preferences(agent, world)
+    preferred, notes, warnings = _preferences(agent, world.catalogue, world.today)
     demanded = _demanded(wishes, world) if wishes.model else None
     if demanded is not None:
         notes |= demanded.reasons
@@ -200,6 +204,7 @@ def _look_around(
         preferred=preferred,
         notes=notes,
         cooling={model.key: why for model in usable if (why := world.cooling(model))},
+        domain=domain_of(agent.agent_name, request.parameters),
         task_tokens=count_tokens(request.description) + count_tokens(parameters),
         attempts=wishes.attempts,
     )
@@ -230,19 +235,44 @@ def _check_task_fits(plans: Sequence[PhasePlan], choice: Choice) -> None:
         )
 
 
-def _preferences(agent: AgentTaskProfile, world: World) -> tuple[dict[str, int], dict[str, str], list[str]]:
+def _preferences(
+    agent: AgentTaskProfile, catalogue: Catalogue, today: date
+) -> tuple[dict[str, int], dict[str, str], list[str]]:
     """Return model keys to rank, model keys to why they stand there, and warnings about names."""
     ranks: dict[str, int] = {}
     notes: dict[str, str] = {}
     warnings: list[str] = []
     for rank, name in enumerate(agent.preferred_models):
-        resolution = world.catalogue.resolve(name, world.today)
+        resolution = catalogue.resolve(name, today)
         if not resolution.models and resolution.reason:
             warnings.append(resolution.reason)
         for model in resolution.models:
             if ranks.setdefault(model.key, rank) == rank and model.key in resolution.reasons:
                 notes[model.key] = resolution.reasons[model.key]
     return ranks, notes, warnings
+
+
+def judgement(catalogue: Catalogue, scorers: Sequence[WeightedScorer], today: date) -> Prior:
+    """Return what the catalogue expects of a model in a place before any outcome, whatever the task's words say."""
+    cases: dict[Place, Case | None] = {}
+
+    def expected(key: str, place: Place) -> float:
+        if place not in cases:
+            cases[place] = _case(place, catalogue, today)
+        model, case = catalogue.models.get(key), cases[place]
+        return NEUTRAL / 10 if model is None or case is None else believe(model, case, scorers)
+
+    return expected
+
+
+def _case(place: Place, catalogue: Catalogue, today: date) -> Case | None:
+    phase = catalogue.phases.get(place.phase)
+    if phase is None:
+        return None
+    agent, _ = find_agent(place.domain, catalogue, strict=False)
+    preferred, _, _ = _preferences(agent, catalogue, today)
+    weights = skill_weights(phase, agent, PLAIN)
+    return Case(phase=phase, agent=agent, reading=PLAIN, weights=weights, preferred=preferred, today=today)
 
 
 def _notices(plans: Sequence[PhasePlan], world: World) -> list[str]:

@@ -8,6 +8,8 @@ from datetime import date
 from typing import NamedTuple
 
 from .catalogue import Catalogue
+from .history import Estimate, History
+from .outcomes import place_of
 from .prediction import answer_tokens, input_tokens, predict, with_safety
 from .records import (
     AgentTaskProfile,
@@ -47,7 +49,9 @@ Memo = dict[tuple[object, ...], Scored]
 class World:
     """What there is today: the catalogue, why a model may not be called (None: it may), and why it had better not be.
 
-    A `memo` may be shared by worlds with the same catalogue and scorers.
+    `history` holds the outcomes so far, over the catalogue's judgement.
+
+    A `memo` may be shared by worlds with the same catalogue, scorers and history.
     """
 
     catalogue: Catalogue
@@ -55,6 +59,7 @@ class World:
     today: date
     cooling: Callable[[ModelProfile], str | None] = lambda model: None
     scorers: tuple[WeightedScorer, ...] = SCORERS
+    history: History | None = None
     memo: Memo = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -68,6 +73,7 @@ class Choice:
         preferred: keys of models to the rank of the agent's preference (0 = first).
         notes: keys of models to why they stand in for another.
         cooling: keys of usable models that had better be left alone to why: they come after all others.
+        domain: what the outcomes of such tasks are kept under.
         task_tokens: tokens of the task and its parameters.
         attempts: candidates that a phase has at most.
     """
@@ -80,6 +86,7 @@ class Choice:
     preferred: Mapping[str, int]
     notes: Mapping[str, str]
     cooling: Mapping[str, str]
+    domain: str
     task_tokens: int
     attempts: int
 
@@ -151,6 +158,7 @@ def _scored(phase: PhaseProfile, choice: Choice, world: World) -> Scored:
     key = (
         phase.name,
         agent.agent_name,
+        choice.domain,
         reading["complexity"],
         reading["speed"],
         reading["creativity"],
@@ -158,6 +166,7 @@ def _scored(phase: PhaseProfile, choice: Choice, world: World) -> Scored:
     )
     if key not in world.memo:
         weights = skill_weights(phase, agent, reading)
+        measured, hardness = _measured(phase, choice, world)
         case = Case(
             phase=phase,
             agent=agent,
@@ -165,11 +174,21 @@ def _scored(phase: PhaseProfile, choice: Choice, world: World) -> Scored:
             weights=weights,
             preferred=choice.preferred,
             today=world.today,
+            measured=measured,
+            hardness=hardness,
         )
         order = [_place(model, case, world) for model in world.catalogue.models.values()]
         order.sort(key=lambda place: (-round(place.score, 4), place.model.provider, place.model.name))
         world.memo[key] = Scored(case=case, order=tuple(order))
     return world.memo[key]
+
+
+def _measured(phase: PhaseProfile, choice: Choice, world: World) -> tuple[dict[str, Estimate], float]:
+    """Return what outcomes say of the models in a phase: of those that have some, and of all others."""
+    if world.history is None:
+        return {}, 0.0
+    where = place_of(choice.domain, phase.name)
+    return world.history.estimates(world.history.models, where), world.history.hardness(where)
 
 
 def _place(model: ModelProfile, case: Case, world: World) -> Place:

@@ -7,11 +7,12 @@ and give it a weight in `SCORERS`. The score of a model is the weighted mean of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Protocol
 
+from .history import Estimate
 from .records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Reading
 
 NEUTRAL = 5.0
@@ -25,6 +26,8 @@ class Case:
     Args:
         weights: skill to weight, as `skill_weights` makes them.
         preferred: `provider:name` keys to the rank of the agent's preference (0 = first).
+        measured: keys of the models that have outcomes to what is expected of them here.
+        hardness: by how much every other model is expected to do better here than beforehand.
     """
 
     phase: PhaseProfile
@@ -33,6 +36,8 @@ class Case:
     weights: Mapping[str, float]
     preferred: Mapping[str, int]
     today: date
+    measured: Mapping[str, Estimate] = field(default_factory=dict)
+    hardness: float = 0.0
 
     @cached_property
     def total_weight(self) -> float:
@@ -68,11 +73,16 @@ class Explanation(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedScorer:
-    """A scorer by name, with its weight in the mean and the words for it."""
+    """A scorer by name, with its weight in the mean and the words for it.
+
+    Args:
+        believes: it judges how good the answers will be; outcomes move what such scorers say together.
+    """
 
     name: str
     weight: float
     score: Scorer
+    believes: bool = False
     explain: Explanation = lambda model, case: ""
 
 
@@ -158,22 +168,54 @@ def say_future(model: ModelProfile, case: Case) -> str:
 
 
 SCORERS: tuple[WeightedScorer, ...] = (
-    WeightedScorer(name="skills", weight=1.0, score=skills, explain=say_skills),
-    WeightedScorer(name="preference", weight=0.25, score=preference, explain=say_preference),
+    WeightedScorer(name="skills", weight=1.0, score=skills, believes=True, explain=say_skills),
+    WeightedScorer(name="preference", weight=0.25, score=preference, believes=True, explain=say_preference),
     WeightedScorer(name="price", weight=0.06, score=price, explain=say_price),
     WeightedScorer(name="future", weight=0.04, score=future, explain=say_future),
 )
 
 
 def rate(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS) -> float:
-    """Return the model's score: the weighted mean of what the scorers say, 0..1."""
+    """Return the model's score, 0..1: the weighted mean of what the scorers say, moved by what was measured."""
     total = sum([scorer.weight for scorer in scorers])
-    return sum([scorer.weight * _word(scorer, model, case) for scorer in scorers]) / total if total else 0.0
+    if not total:
+        return 0.0
+    said = sum([scorer.weight * _word(scorer, model, case) for scorer in scorers]) / total
+    if not case.measured:
+        return said
+    believed = sum([scorer.weight for scorer in scorers if scorer.believes])
+    return _within(said + _moved(model, case) * believed / total)
+
+
+def _moved(model: ModelProfile, case: Case) -> float:
+    """Return by how much better than beforehand a model is expected to do."""
+    estimate = case.measured.get(model.key)
+    return case.hardness if estimate is None else estimate.mean - estimate.prior
+
+
+def believe(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS) -> float:
+    """Return how good the model's answers are expected to be before any outcome, 0..1."""
+    believing = [scorer for scorer in scorers if scorer.believes]
+    total = sum([scorer.weight for scorer in believing])
+    said = sum([scorer.weight * _word(scorer, model, case) for scorer in believing])
+    return said / total if total else NEUTRAL / 10
+
+
+def say_measured(model: ModelProfile, case: Case) -> str:
+    """Say what outcomes have changed; nothing for a model that has none here."""
+    estimate = case.measured.get(model.key)
+    if estimate is None or round(estimate.outcomes) < 1:
+        return ""
+    good = f"{estimate.total:.1f}".removesuffix(".0")
+    return (
+        f"measured: {good} of {estimate.outcomes:.0f} good, "
+        f"expected {estimate.prior:.2f} → {estimate.mean:.2f}"
+    )
 
 
 def present(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS) -> Candidate:
     """Return the model as a candidate: its score, the parts of it, and the reason in words."""
-    reasons = [scorer.explain(model, case) for scorer in scorers]
+    reasons = [*[scorer.explain(model, case) for scorer in scorers], say_measured(model, case)]
     return Candidate(
         model=model.name,
         provider=model.provider,
@@ -185,5 +227,8 @@ def present(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] =
 
 def _word(scorer: WeightedScorer, model: ModelProfile, case: Case) -> float:
     # A row or a scorer of a user's own may overshoot.
-    value = scorer.score(model, case)
+    return _within(scorer.score(model, case))
+
+
+def _within(value: float) -> float:
     return value if 0.0 <= value <= 1.0 else min(max(value, 0.0), 1.0)

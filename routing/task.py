@@ -29,6 +29,9 @@ CREATIVE_FROM = 0.7
 ITEM_WORDS = 4
 """An item of an enumeration is short; longer parts between commas are prose."""
 
+PLAIN = Reading(complexity="normal", speed="normal", creativity="normal", evidence=[])
+"""The reading of a task that asks for nothing in particular."""
+
 _VOTING_WORDS = 200
 _CONDITION_REACH = 8
 _NAMED_AFTER_REACH = 2

@@ -14,6 +14,7 @@ import typer
 from .answers import read_options
 from .cli_batch import batch
 from .cli_models import models_app
+from .cli_outcomes import feedback, outcomes_app
 from .cli_threads import compare, fork, history, threads_app
 from .exits import FAILED, NO_MODEL, SUCCESS, Commands
 from .inputs import (
@@ -83,6 +84,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(threads_app, name="threads")
+app.add_typer(outcomes_app, name="outcomes")
 
 
 def main() -> None:
@@ -244,6 +246,8 @@ def match(
 ) -> None:
     """Show who would do a task, and why."""
     show_logs(verbose)
+    import asyncio
+
     from .nodes.matching import AgentModelMatcher
     from .routing.matcher import TaskRequest
 
@@ -264,7 +268,7 @@ def match(
         parameters=read_parameters(params, param or []),
         phases=read_names(phases),
     )
-    plan = matcher.strategy(request, wishes)
+    plan = asyncio.run(matcher.choose(request, wishes))
     if as_json:
         print_json(plan)
     else:
@@ -322,10 +326,11 @@ def graph(
     show_logs(0)
     settings = settings_with(catalogue)
 
-    from .graphs.workflow import PLAIN, build
+    from .graphs.workflow import build
     from .nodes.services import make_services
     from .routing.layout import arrange
     from .routing.matcher import find_agent, find_phases
+    from .routing.task import PLAIN
 
     services = make_services(settings)
     known = services.matcher.catalogue
@@ -366,5 +371,5 @@ def doctor(probe: Probe = False, probe_timeout: ProbeTimeout = 20.0, as_json: As
     raise typer.Exit(SUCCESS if all(finding.ok is not False for finding in findings) else FAILED)
 
 
-for _command in (batch, history, fork, compare):
+for _command in (batch, history, fork, compare, feedback):
     app.command()(_command)

@@ -226,6 +226,19 @@ class MultiModelExecutor:
                         raise InputError(problem)
                     yield event
 
+    async def record_feedback(self, run_id: str, score: float, comment: str = "") -> None:
+        """Say how good a run's result was; the next runs are planned with it.
+
+        Args:
+            run_id: `MultiModelResult.run_id`.
+            score: 0 (useless) to 1 (as it should be); a later word takes the place of an earlier one.
+            comment: kept beside it.
+
+        Raises:
+            InputError: the score is none, or no answer of such a run is known.
+        """
+        await self.services.outcomes.rate(run_id, score, comment)
+
     @contextmanager
     def _ride(self, thread_id: str) -> Iterator[Ride]:
         """Keep account of a run as long as it is under way."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .nodes.state import State
 
 
-FORMAT = 3
+FORMAT = 4
 """Counted up when the fields of a result change: results stored in another form are then not taken."""
 
 
@@ -57,6 +57,7 @@ class MultiModelResult:
     """What a run did. Seconds, tokens, USD.
 
     Args:
+        run_id: the name under which feedback on it is given.
         phase_results: the phases that were run, in the order of the plan; failed ones too.
         skipped_phases: phases passed by or not reached, each with the reason.
         total_cost: a lower bound where `cost_known` is false; in part counted by us where `cost_estimated` is true.
@@ -78,6 +79,7 @@ class MultiModelResult:
     models_used: list[str]
     success: bool
     thread_id: str = ""
+    run_id: str = ""
     agent_name: str = ""
     error: str | None = None
     skipped_phases: dict[str, str] = field(default_factory=dict)
@@ -154,6 +156,7 @@ def result_of(
         models_used=list(dict.fromkeys(_name(a) for a in answers)),
         success=how == "succeeded" and final is not None,
         thread_id=thread_id,
+        run_id=state.get("run_id", ""),
         agent_name=run["plan"]["agent_name"],
         error=state.get("error") or (failure(run) if how in ("failed", "no_model") else None),
         skipped_phases={n: reason for n in names if not made_in(run, n) and (reason := skip_reason(run, n))},

@@ -118,6 +118,6 @@ async def test_a_hostile_journal_ends_in_a_result_or_in_one_line(
     column: str, text: str, plain: Path, settings: Settings
 ) -> None:
     file = settings.ymera_data_dir / "journal.sqlite"
-    tamper(file, f"UPDATE attempts SET {column} = ?", [text])
+    tamper(file, f"UPDATE calls SET {column} = ?", [text])
     said = await resumed(settings)
     assert said == "" or "journal.sqlite" in said

@@ -17,8 +17,8 @@ from tests.scripted import Line, Script, scripted_services
 from tests.servers.faulty import Answer, FaultyServer
 from ymera import MultiModelExecutor, ResumeError, RunContext, Settings
 from ymera.cli import app
+from ymera.nodes.calls import SCHEMA
 from ymera.nodes.database import open_database
-from ymera.nodes.journal import SCHEMA
 from ymera.routing.errors import ThreadBusyError
 from ymera.routing.retention import Keep
 from ymera.routing.tenants import stored_thread
@@ -129,7 +129,7 @@ def journalled(settings: Settings) -> list[str]:
     journal = open_database(settings, "journal", SCHEMA, patience=5)
     try:
         with journal.reading() as rows:
-            return [str(thread) for (thread,) in rows.execute("SELECT thread FROM attempts")]
+            return [str(thread) for (thread,) in rows.execute("SELECT thread FROM calls WHERE thread <> ''")]
     finally:
         journal.close()
 

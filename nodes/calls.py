@@ -1,0 +1,53 @@
+"""The table of calls, in which the journal and what is learned from outcomes stand: a row for each call."""
+
+from __future__ import annotations
+
+from .database import Database, open_database
+from .settings import Settings
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    thread TEXT NOT NULL,
+    run TEXT NOT NULL,
+    attempt TEXT NOT NULL,
+    checkpoint TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    started_at DOUBLE PRECISION NOT NULL,
+    outcome TEXT NOT NULL,
+    seconds DOUBLE PRECISION NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cached_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    cost_usd DOUBLE PRECISION NOT NULL,
+    unpriced INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    complexity TEXT NOT NULL,
+    speed TEXT NOT NULL,
+    creativity TEXT NOT NULL,
+    task TEXT NOT NULL,
+    first_token_seconds DOUBLE PRECISION,
+    decision TEXT NOT NULL DEFAULT '',
+    passed INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    score DOUBLE PRECISION,
+    comment TEXT NOT NULL DEFAULT '',
+    quality DOUBLE PRECISION,
+    settled_at DOUBLE PRECISION,
+    PRIMARY KEY (thread, run, attempt, checkpoint)
+);
+CREATE INDEX IF NOT EXISTS calls_by_run ON calls (run);
+CREATE INDEX IF NOT EXISTS calls_settled ON calls (tenant, settled_at) WHERE quality IS NOT NULL
+"""
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another process."""
+
+
+def open_calls(settings: Settings) -> Database:
+    """Return the database in which the table stands."""
+    return open_database(settings, "journal", SCHEMA, patience=BUSY_SECONDS)

@@ -1,0 +1,152 @@
+"""The outcomes that the next match reads, out of the journal of all processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from threading import Lock
+from typing import Any
+
+from ..routing.history import History, Outcome, Prior
+from ..routing.outcomes import place_of
+from .database import Database, DatabaseError
+
+RECENT = 1_000
+"""Outcomes that are taken in one after the other, so that a model which has changed is noticed; older ones in sums."""
+LOOK_SECONDS = 1.0
+"""At most so often is looked whether there are new ones."""
+
+_RECENT = """
+SELECT provider, model, domain, phase, quality, settled_at FROM calls
+WHERE tenant = ? AND quality IS NOT NULL ORDER BY settled_at DESC LIMIT ?
+"""
+_OLDER = """
+SELECT provider, model, domain, phase, COUNT(*), SUM(quality) FROM calls
+WHERE tenant = ? AND quality IS NOT NULL AND settled_at < ? AND quality BETWEEN 0 AND 1
+GROUP BY provider, model, domain, phase
+"""
+
+Sum = tuple[str, str, str, str, float, float]
+"""Provider, model, domain, phase, outcomes, the sum of their qualities."""
+
+_logger = logging.getLogger("ymera.experience")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """The outcomes of a tenant: older ones in sums, then the latest, the oldest of them first."""
+
+    older: Sequence[Sum] = ()
+    recent: Sequence[Outcome] = ()
+
+    def over(self, prior: Prior) -> History | None:
+        """Return the history that these outcomes make over a prior; None where there are none."""
+        if not self.older and not self.recent:
+            return None
+        history = History(prior)
+        for provider, model, domain, phase, outcomes, total in self.older:
+            history.add_sums(f"{provider}:{model}", place_of(domain, phase), outcomes=outcomes, total=total)
+        for outcome in self.recent:
+            history.add(outcome)
+        return history
+
+
+class Experience:
+    """What all processes have seen of their models. Any thread and event loop of the process may use it.
+
+    A database that cannot be used is logged once; from then on nothing is learned here.
+
+    Args:
+        database: the journal's; None: nothing is learned.
+        tenant: whose outcomes count; empty: nobody's in particular.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self, database: Database | None, *, tenant: str = "", clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database, self._tenant, self._clock = database, tenant, clock
+        self._store = Lock()
+        self._looked_at = -inf
+        self._seen: object | None = None
+        self._prior: Prior | None = None
+        self._past = Past()
+        self._known: History | None = None
+
+    @property
+    def history(self) -> History | None:
+        """The history as it was last looked at; another object once there is more. None: no outcomes."""
+        return self._known
+
+    def expect(self, prior: Prior) -> None:
+        """Take another prior from now on."""
+        with self._store:
+            self._prior = prior
+            self._know()
+
+    async def look(self) -> None:
+        """Take in what came since."""
+        if self._database is not None and self._is_time_to_look():
+            await asyncio.to_thread(self._take_in)
+
+    def _is_time_to_look(self) -> bool:
+        return not 0 <= self._clock() - self._looked_at < LOOK_SECONDS
+
+    def _take_in(self) -> None:
+        with self._store:
+            database = self._database
+            if database is None or not self._is_time_to_look():
+                return
+            try:
+                stamp = database.stamp()
+                if stamp != self._seen:
+                    self._past = _past(database, self._tenant) if stamp else Past()
+                    self._seen = stamp
+                    self._know()
+            except DatabaseError as error:
+                _logger.warning(
+                    "Nothing is learned from outcomes: %s cannot be used: %s. %s if it stays so.",
+                    *(database.place, error, database.cure),
+                )
+                self._database = None
+            self._looked_at = self._clock()
+
+    def _know(self) -> None:
+        self._known = self._past.over(self._prior) if self._prior else None
+        if self._known is not None:
+            self._known.settle()
+
+
+def _past(database: Database, tenant: str) -> Past:
+    with database.reading() as rows:
+        recent = rows.execute(_RECENT, (tenant, RECENT))
+        oldest = recent[-1][-1] if len(recent) == RECENT else -inf
+        older = rows.execute(_OLDER, (tenant, oldest)) if oldest > -inf else []
+    return Past(
+        older=[(*row[:4], float(row[4]), float(row[5])) for row in older if _is_sum(row)],
+        recent=[_outcome(row) for row in reversed(recent) if _is_one(row)],
+    )
+
+
+def _outcome(row: tuple[Any, ...]) -> Outcome:
+    provider, model, domain, phase, quality, _ = row
+    return Outcome(model=f"{provider}:{model}", place=place_of(domain, phase), quality=quality)
+
+
+def _is_one(row: tuple[Any, ...]) -> bool:
+    """Say whether a row is one of ours: SQLite keeps anything in any column."""
+    quality = row[4]
+    return _is_named(row) and isinstance(quality, int | float) and 0 <= quality <= 1
+
+
+def _is_sum(row: tuple[Any, ...]) -> bool:
+    _, _, _, _, count, total = row
+    return _is_named(row) and isinstance(total, int | float) and 0 <= total <= count
+
+
+def _is_named(row: tuple[Any, ...]) -> bool:
+    return all(isinstance(name, str) for name in row[:4])
