@@ -24,6 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from .routing_calibration import calibration, coverage
 from .routing_data import POOL, Fold, Table, judgements, load_many, load_pair, split, without
 from .routing_metrics import (
     WEIGHTS,
@@ -100,6 +101,7 @@ def _joined(tables: Sequence[Table]) -> Table:
         models=tables[0].models,
         scores=np.concatenate([table.scores for table in tables]),
         costs=np.concatenate([table.costs for table in tables]),
+        tokens=np.concatenate([table.tokens for table in tables]),
     )
 
 
@@ -183,6 +185,15 @@ class Run:
             }
         return found
 
+    def calibration(self) -> dict[str, Any]:
+        """Try whether predictions on MMLU-Pro mean what they say."""
+        _say("calibration")
+        routers: list[Router] = [Domain(), Ours(reads_domain=False, seed=self.seed)]
+        return {
+            "errors": calibration(self.many("mmlu_pro", POOL), routers),
+            "held": coverage(load_many(self.train, "mmlu_pro", POOL), even, self.seed),
+        }
+
     def escalation(self) -> list[dict[str, Any]]:
         """Try what a check of the answers brings on MMLU-Pro, on the first fold's test."""
         fold = self.many("mmlu_pro", POOL)[0]
@@ -194,7 +205,16 @@ class Run:
         return speed(load_many(self.train, "mmlu_pro", POOL), self.seed)
 
 
-SECTIONS = ("in_domain", "out_of_domain", "mmlu_pro", "zeroeval", "streams", "escalation", "speed")
+SECTIONS = (
+    "in_domain",
+    "out_of_domain",
+    "mmlu_pro",
+    "zeroeval",
+    "streams",
+    "calibration",
+    "escalation",
+    "speed",
+)
 
 
 def _say(text: str) -> None:

@@ -43,13 +43,15 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Outcomes: `scores` (0 or 1) and `costs` (USD) of every prompt with every model, none missing."""
+    """Outcomes: `scores` (0 or 1), `costs` (USD) and `tokens` (of output, where they are known) of every prompt with
+    every model, none missing."""
 
     texts: Sequence[str]
     domains: Sequence[str]
     models: Sequence[str]
     scores: Matrix
     costs: Matrix
+    tokens: Matrix
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -62,12 +64,19 @@ class Table:
             domains=[self.domains[row] for row in rows],
             scores=self.scores[rows],
             costs=self.costs[rows],
+            tokens=self.tokens[rows],
         )
 
     def of_models(self, models: Sequence[str]) -> Table:
         """Return these models' columns."""
         columns = [list(self.models).index(model) for model in models]
-        return replace(self, models=models, scores=self.scores[:, columns], costs=self.costs[:, columns])
+        return replace(
+            self,
+            models=models,
+            scores=self.scores[:, columns],
+            costs=self.costs[:, columns],
+            tokens=self.tokens[:, columns],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +100,7 @@ def load_pair(folder: Path, name: str) -> Table:
         models=PAIR,
         scores=scores,
         costs=costs,
+        tokens=np.full_like(costs, np.nan),
     )
 
 
@@ -101,24 +111,25 @@ def load_many(folder: Path, name: str, models: Sequence[str] | None = None) -> T
         models: by default those with outcomes for nearly all prompts of every data set.
     """
     prompts = parquet.read_table(folder / f"{name}_prompts.parquet").to_pylist()
-    columns = ["prompt_id", "model", "score", "cost_usd"]
+    columns = ["prompt_id", "model", "score", "cost_usd", "tokens_out"]
     found = parquet.read_table(folder / f"{name}_outcomes.parquet", columns=columns).to_pydict()
     row = {prompt["prompt_id"]: number for number, prompt in enumerate(prompts)}
     names = sorted(set(found["model"]))
     column = {model: number for number, model in enumerate(names)}
     scores = np.full((len(prompts), len(names)), np.nan)
-    costs = scores.copy()
+    costs, tokens = scores.copy(), scores.copy()
     at = (
         np.array([row[prompt] for prompt in found["prompt_id"]]),
         np.array([column[model] for model in found["model"]]),
     )
-    scores[at], costs[at] = found["score"], found["cost_usd"]
+    scores[at], costs[at], tokens[at] = found["score"], found["cost_usd"], found["tokens_out"]
     table = Table(
         texts=[prompt["prompt"] for prompt in prompts],
         domains=[prompt.get("category") or prompt["dataset"] for prompt in prompts],
         models=names,
         scores=scores,
         costs=costs,
+        tokens=tokens,
     )
     table = table.of_models(models or _complete(table, [prompt["dataset"] for prompt in prompts]))
     return table.take(np.flatnonzero(~np.isnan(table.scores).any(axis=1)))

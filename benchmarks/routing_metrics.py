@@ -65,7 +65,7 @@ class ManyFigures:
 
     Args:
         gain: points of accuracy over the best single model where cost does not count.
-        closed: the same, as a share (%) of what the oracle has over it.
+        closed: the same, as a share (%) of what the oracle has over it; NaN where that is nothing, as of the next.
         aiq: mean height of the non-decreasing hull between the cheapest and the best single model's cost, as a
             share (%) of the way from the hull of the single models to the oracle's.
         saving: cost saved (%) at the cost weight that was chosen on training prompts, and
@@ -141,6 +141,11 @@ def _interval(value: float, drawn: list[float]) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
+def _share(part: float, whole: float) -> float:
+    """Return a part in percent; NaN where there is nothing to have a part of."""
+    return 100 * part / whole if whole > 0 else float("nan")
+
+
 def front(swept: Swept, table: Table) -> list[float]:
     """Return the accuracy (%) that a sweep reaches at each of `SHARES` of the best single model's cost."""
     means = table.costs.mean(axis=0), table.scores.mean(axis=0)
@@ -179,8 +184,8 @@ def _figures(means: _Means) -> ManyFigures:
     enough = means.swept[means.swept[:, 1] >= best[1]]
     return ManyFigures(
         gain=100 * (means.swept[0, 1] - best[1]),
-        closed=100 * (means.swept[0, 1] - best[1]) / (means.oracle[0, 1] - best[1]),
-        aiq=100 * (reached - zero) / (ceiling - zero),
+        closed=_share(means.swept[0, 1] - best[1], means.oracle[0, 1] - best[1]),
+        aiq=_share(reached - zero, ceiling - zero),
         saving=100 * (1 - means.here[0] / best[0]),
         kept=100 * (means.here[1] - best[1]),
         parity=100 * (1 - enough[:, 0].min() / best[0]) if len(enough) else float("nan"),

@@ -64,7 +64,7 @@ def cold_start(train: Table, test: Table | None, prior: Prior, seed: int) -> lis
     for count in PER_CELL:
         gains = []
         for draw in range(DRAWS):
-            drawn = _some_of_each(train, count, np.random.default_rng([seed, draw]))
+            drawn = some_of_each(train, count, np.random.default_rng([seed, draw]))
             rest = np.setdiff1d(np.arange(len(train)), drawn)
             history = taught(train.take(drawn), prior)
             gains.append(_gain(history, test or train.take(rest)))
@@ -72,7 +72,8 @@ def cold_start(train: Table, test: Table | None, prior: Prior, seed: int) -> lis
     return found
 
 
-def _some_of_each(table: Table, count: int, random: np.random.Generator) -> Rows:
+def some_of_each(table: Table, count: int, random: np.random.Generator) -> Rows:
+    """Return so many prompts of every domain, at most half of it."""
     own = np.array(table.domains)
     groups = [np.flatnonzero(own == domain) for domain in sorted(set(table.domains))]
     return np.concatenate(

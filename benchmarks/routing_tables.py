@@ -24,6 +24,7 @@ def tables(figures: Figures) -> str:
         "mmlu_pro": lambda section: _many("MMLU-Pro, 14 models", section),
         "zeroeval": lambda section: _many("ZeroEval", section),
         "streams": _streams,
+        "calibration": _calibration,
         "escalation": _escalation,
         "speed": _speed,
     }
@@ -110,6 +111,16 @@ def _stream(orders: Sequence[Figures]) -> list[str]:
         f"{fmean(finals):+.2f} ({min(finals):+.2f} … {max(finals):+.2f})",
         f"{sum(each['alarms'] for each in orders)}",
     ]
+
+
+def _calibration(section: Figures) -> Iterator[list[str]]:
+    rows = [[name, f"{error:.1f}"] for name, error in section["errors"].items()]
+    yield _table("Calibration on MMLU-Pro", ["router", "expected calibration error, points"], rows)
+    rows = [
+        [f"{own['outcomes']}", f"{own['quality']:.1f}", f"{own['tokens']:.1f}"] for own in section["held"]
+    ]
+    heads = ["outcomes of a model in a domain", "accuracy on the rest, %", "tokens of each answer, %"]
+    yield _table("How often bounds for nine of ten hold", heads, rows)
 
 
 def _escalation(section: Sequence[Figures]) -> Iterator[list[str]]:

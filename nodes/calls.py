@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS calls (
     PRIMARY KEY (thread, run, attempt, checkpoint)
 );
 CREATE INDEX IF NOT EXISTS calls_by_run ON calls (run);
-CREATE INDEX IF NOT EXISTS calls_settled ON calls (tenant, settled_at) WHERE quality IS NOT NULL
+CREATE INDEX IF NOT EXISTS calls_settled ON calls (tenant, settled_at) WHERE quality IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_answered ON calls (tenant, started_at) WHERE outcome = 'answered'
 """
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process."""

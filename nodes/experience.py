@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from threading import Lock
 from typing import Any
 
 from ..routing.history import History, Outcome, Prior
-from ..routing.outcomes import place_of
+from ..routing.outcomes import ANSWERED, place_of
+from ..routing.paces import Pace, seen
 from .database import Database, DatabaseError
 
 RECENT = 1_000
@@ -30,6 +31,11 @@ WHERE tenant = ? AND quality IS NOT NULL AND settled_at < ? AND quality BETWEEN 
 GROUP BY provider, model, domain, phase
 """
 
+_ANSWERED = f"""
+SELECT provider, model, phase, seconds, output_tokens FROM calls
+WHERE tenant = ? AND outcome = '{ANSWERED}' ORDER BY started_at DESC LIMIT ?
+"""
+
 Sum = tuple[str, str, str, str, float, float]
 """Provider, model, domain, phase, outcomes, the sum of their qualities."""
 
@@ -38,10 +44,15 @@ _logger = logging.getLogger("ymera.experience")
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """The outcomes of a tenant: older ones in sums, then the latest, the oldest of them first."""
+    """The outcomes of a tenant: older ones in sums, then the latest, the oldest of them first.
+
+    Args:
+        paces: how long the latest answers were and took, by model and phase.
+    """
 
     older: Sequence[Sum] = ()
     recent: Sequence[Outcome] = ()
+    paces: Mapping[tuple[str, str], Pace] = field(default_factory=dict)
 
     def over(self, prior: Prior) -> History | None:
         """Return the history that these outcomes make over a prior; None where there are none."""
@@ -81,6 +92,11 @@ class Experience:
     def history(self) -> History | None:
         """The history as it was last looked at; another object once there is more. None: no outcomes."""
         return self._known
+
+    @property
+    def paces(self) -> Mapping[tuple[str, str], Pace]:
+        """How long the latest answers were and took, by model and phase."""
+        return self._past.paces
 
     def expect(self, prior: Prior) -> None:
         """Take another prior from now on."""
@@ -126,15 +142,33 @@ def _past(database: Database, tenant: str) -> Past:
         recent = rows.execute(_RECENT, (tenant, RECENT))
         oldest = recent[-1][-1] if len(recent) == RECENT else -inf
         older = rows.execute(_OLDER, (tenant, oldest)) if oldest > -inf else []
+        answered = rows.execute(_ANSWERED, (tenant, RECENT))
     return Past(
         older=[(*row[:4], float(row[4]), float(row[5])) for row in older if _is_sum(row)],
         recent=[_outcome(row) for row in reversed(recent) if _is_one(row)],
+        paces=_paces(row for row in answered if _is_answer(row)),
     )
 
 
 def _outcome(row: tuple[Any, ...]) -> Outcome:
     provider, model, domain, phase, quality, _ = row
     return Outcome(model=f"{provider}:{model}", place=place_of(domain, phase), quality=quality)
+
+
+def _paces(answered: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], Pace]:
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for provider, model, phase, seconds, tokens in answered:
+        found.setdefault((f"{provider}:{model}", phase), []).append((seconds, tokens))
+    return {
+        place: Pace(seen([seconds for seconds, _ in each]), seen([tokens for _, tokens in each]))
+        for place, each in found.items()
+    }
+
+
+def _is_answer(row: tuple[Any, ...]) -> bool:
+    *names, seconds, tokens = row
+    numbers = all(isinstance(number, int | float) and 0 <= number < inf for number in (seconds, tokens))
+    return numbers and all(isinstance(name, str) for name in names)
 
 
 def _is_one(row: tuple[Any, ...]) -> bool:

@@ -166,6 +166,7 @@ class AgentModelMatcher:
             today=today or _today(),
             scorers=tuple(self.scorers),
             history=self._history,
+            paces=self.experience.paces,
             memo=self._memo,
         )
         plan = make_strategy(request, wishes or self.wishes, world)

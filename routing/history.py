@@ -36,6 +36,8 @@ BOLDNESS = 0.7
 """Share of its uncertainty by which an estimate may be taken for better than it is, where something is tried."""
 NINE_OF_TEN = 1.645
 """Standard deviations to both sides of the mean within which nine of ten values lie."""
+WIDENED = 1.3
+"""What the parts say of their uncertainty together is too little by so much (docs/learning.md, calibration)."""
 KEPT_AFTER_ALARM = 0.05
 """Share that older outcomes of a changed model keep."""
 
@@ -67,9 +69,10 @@ class Estimate(NamedTuple):
     """What is expected of a model in a place.
 
     Args:
-        mean: its quality, 0..1, and how unsure that is (a standard deviation).
+        mean: its quality, 0..1, and how unsure that is against other models (a standard deviation).
         outcomes: of the model in that place (since it was last seen to change), and the sum of their qualities.
         prior: what was expected beforehand.
+        unsure: how unsure the quality is by itself: how hard the place is counts too.
     """
 
     mean: float
@@ -77,16 +80,24 @@ class Estimate(NamedTuple):
     outcomes: float
     total: float = 0.0
     prior: float = 0.0
+    unsure: float = 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
         """Between what the quality lies nine times in ten."""
-        reach = NINE_OF_TEN * self.deviation
+        reach = NINE_OF_TEN * self.unsure
         return max(self.mean - reach, 0.0), min(self.mean + reach, 1.0)
 
 
 Prior = Callable[[str, Place], float]
 """The quality (0..1) that a model is given in a place before any outcome."""
+
+
+def unseen(mean: float) -> Estimate:
+    """Return what is expected of a model that has no outcomes anywhere."""
+    variance, spread = _variance(mean), 1 / OWN_STRENGTH + 1 / MODEL_STRENGTH
+    unsure = WIDENED * math.sqrt(variance * (spread + 1 / PLACE_STRENGTH))
+    return Estimate(mean, math.sqrt(variance * spread), 0.0, 0.0, mean, unsure)
 
 
 def explore(estimates: Mapping[str, Estimate], random: Random, boldness: float = BOLDNESS) -> str:
@@ -143,6 +154,7 @@ class History:
         self._tallies: dict[str, dict[Place, _Tally]] = {}
         self._watched: dict[str, _Watched] = {}
         self._fit = _Fit()
+        self._here: dict[Place, float] = {}
         self._outcomes = 0.0
         self._unfitted = 0.0
         self.changed: list[str] = []
@@ -152,7 +164,7 @@ class History:
         self._watch(outcome)
         tally = self._tallies.setdefault(outcome.model, {}).setdefault(outcome.place, _Tally())
         tally.add(outcome.quality)
-        self._count(1.0)
+        self._count(outcome.place, 1.0)
 
     def add_sums(self, model: str, place: Place, *, outcomes: float, total: float) -> None:
         """Take in many outcomes of a model in a place at once: how many, and the sum of their qualities."""
@@ -162,7 +174,7 @@ class History:
         tally.total += total * kept / outcomes if outcomes else 0.0
         tally.seen += outcomes
         tally.good += total
-        self._count(outcomes)
+        self._count(place, outcomes)
 
     @property
     def strength(self) -> float:
@@ -178,8 +190,10 @@ class History:
         mean = min(max(base + own, 0.0), 1.0)
         everywhere = sum(each.outcomes for each in self._tallies.get(model, {}).values())
         spread = 1 / (tally.outcomes + fit.strength) + 1 / (everywhere + MODEL_STRENGTH)
-        deviation = math.sqrt(_variance(mean) * spread)
-        return Estimate(mean, deviation, tally.seen, tally.good, self._of_prior(model, place))
+        variance, prior = _variance(mean), self._of_prior(model, place)
+        here = 1 / (self._here.get(place, 0.0) + PLACE_STRENGTH)
+        unsure = WIDENED * math.sqrt(variance * (spread + here))
+        return Estimate(mean, math.sqrt(variance * spread), tally.seen, tally.good, prior, unsure)
 
     def settle(self) -> None:
         """Find now what all outcomes share: from here on, who only asks changes nothing."""
@@ -228,7 +242,8 @@ class History:
             tally.total = new.total + KEPT_AFTER_ALARM * max(tally.total - new.total, 0.0)
             tally.seen, tally.good = new.seen, new.good
 
-    def _count(self, outcomes: float) -> None:
+    def _count(self, place: Place, outcomes: float) -> None:
+        self._here[place] = self._here.get(place, 0.0) + outcomes
         self._outcomes += outcomes
         self._unfitted += outcomes
 

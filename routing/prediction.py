@@ -1,16 +1,18 @@
-"""What a phase will take: tokens, seconds, USD, estimated before the run from the catalogue alone.
+"""What a phase will take: tokens, seconds, USD, estimated before the run.
 
-These are priors for planning, not measurements: an answer is taken to use `TYPICAL_SHARE` of the bound that
-its phase allows, and a model's pace follows from its speed score.
+Where nothing was seen yet, an answer is taken to use `TYPICAL_SHARE` of the bound that its phase allows, and a model's
+pace follows from its speed score; what was seen of a model in a phase moves both (routing/paces.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, exp2
 
+from .history import Estimate
 from .layout import Layout
-from .records import AgentTaskProfile, ModelProfile, PhaseProfile, Prediction, ProviderProfile
+from .paces import Pace, added, expected, spread_of
+from .records import AgentTaskProfile, Between, ModelProfile, PhaseProfile, Prediction, ProviderProfile
 
 TYPICAL_SHARE = 0.3
 """Part of the allowed output that an answer typically uses: 4 phases of the embedded coding run (facts of
@@ -44,6 +46,8 @@ def answer_tokens(phase: PhaseProfile, model: ModelProfile) -> int:
     """Return the bound of one answer: the phase's, at most what the model writes and half of its window."""
     return min(phase.max_output_tokens, model.max_output_tokens, model.context_tokens // 2)
 
+
+NOTHING_SEEN = Pace()
 
 THINKING_TOKENS = 8_192
 """Room that a model which reasons gets on top of its visible answer: thoughts count as output, and without room for
@@ -85,27 +89,97 @@ def with_safety(tokens: int) -> int:
     return ceil(SAFETY * tokens)
 
 
-def predict(phase: PhaseProfile, model: ModelProfile, shown: int) -> Prediction:
-    """Estimate one phase on one model. `shown` is what `input_tokens` says."""
-    written = round(TYPICAL_SHARE * answer_tokens(phase, model))
-    price = model.price
-    return Prediction(
-        seconds=round(written / tokens_per_second(model), 2),
+def predict(
+    phase: PhaseProfile,
+    model: ModelProfile,
+    shown: int,
+    pace: Pace = NOTHING_SEEN,
+    quality: Estimate | None = None,
+) -> Prediction:
+    """Estimate one phase on one model.
+
+    Args:
+        shown: what `input_tokens` says.
+        pace: what was seen of the model in the phase.
+        quality: what is expected of it there.
+    """
+    typical, bound = TYPICAL_SHARE * answer_tokens(phase, model), output_bound(phase, model)
+    tokens = expected(typical, pace.tokens)
+    seconds = expected(typical / tokens_per_second(model), pace.seconds)
+    written = min(round(tokens.middle), bound)
+    prediction = Prediction(
+        seconds=round(seconds.middle, 2),
         input_tokens=shown,
         output_tokens=written,
-        cost_usd=None if price is None else round((shown * price.input + written * price.output) / 1e6, 8),
+        cost_usd=_cost(model, shown, written),
     )
+    if quality is None:
+        return prediction
+    few, many = (min(round(count), bound) for count in tokens.between)
+    prediction["quality"] = round(quality.mean, 4)
+    prediction["between"] = Between(
+        seconds=_rounded(seconds.between, 2),
+        output_tokens=[few, many],
+        cost_usd=_between_costs(_cost(model, shown, few), _cost(model, shown, many)),
+        quality=_rounded(quality.interval, 4),
+    )
+    return prediction
+
+
+def _cost(model: ModelProfile, shown: int, written: int) -> float | None:
+    price = model.price
+    return None if price is None else round((shown * price.input + written * price.output) / 1e6, 8)
+
+
+def _between_costs(low: float | None, high: float | None) -> list[float] | None:
+    return None if low is None or high is None else [low, high]
+
+
+def _rounded(between: tuple[float, float], digits: int) -> list[float]:
+    return [round(bound, digits) for bound in between]
 
 
 def total(parts: Sequence[Prediction | None], layout: Layout, phases: Sequence[PhaseProfile]) -> Prediction:
-    """Add up a run: seconds along the longest path through the layout, everything else over all phases."""
+    """Add up a run: seconds along the longest path through the layout, everything else over all phases.
+
+    Its quality is that of the phase that makes the result.
+    """
     by_phase = {phase.name: part for phase, part in zip(phases, parts, strict=True) if part}
+    along = [part for group in layout if (part := _longest(group, by_phase))]
     costs = [part["cost_usd"] for part in by_phase.values()]
-    return Prediction(
-        seconds=round(
-            sum(max((by_phase[p]["seconds"] for p in g if p in by_phase), default=0.0) for g in layout), 2
-        ),
+    prediction = Prediction(
+        seconds=round(sum(part["seconds"] for part in along), 2),
         input_tokens=sum(part["input_tokens"] for part in by_phase.values()),
         output_tokens=sum(part["output_tokens"] for part in by_phase.values()),
         cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
+    )
+    making = next(
+        (by_phase[p.name] for p in phases if p.produces and p.critical and p.name in by_phase), None
+    )
+    if making is None or "quality" not in making:
+        return prediction
+    prediction["quality"] = making["quality"]
+    prediction["between"] = _all_between(along, list(by_phase.values()), making["between"]["quality"])
+    return prediction
+
+
+def _longest(group: Sequence[str], by_phase: Mapping[str, Prediction]) -> Prediction | None:
+    there = [by_phase[name] for name in group if name in by_phase]
+    return max(there, key=lambda part: part["seconds"], default=None)
+
+
+def _all_between(along: Sequence[Prediction], every: Sequence[Prediction], quality: list[float]) -> Between:
+    seconds = added(spread_of(part["seconds"], part["between"]["seconds"]) for part in along)
+    tokens = added(spread_of(part["output_tokens"], part["between"]["output_tokens"]) for part in every)
+    few, many = tokens.between
+    costs = [
+        spread_of(part["cost_usd"], bounds)
+        for part in every
+        if part["cost_usd"] is not None and (bounds := part["between"]["cost_usd"]) is not None
+    ]
+    return Between(
+        seconds=_rounded(seconds.between, 2),
+        output_tokens=[round(few), round(many)],
+        cost_usd=_rounded(added(costs).between, 8) if len(costs) == len(every) else None,
+        quality=quality,
     )

@@ -10,17 +10,19 @@ from typing import NamedTuple
 from .catalogue import Catalogue
 from .history import Estimate, History
 from .outcomes import place_of
-from .prediction import answer_tokens, input_tokens, predict, with_safety
+from .paces import Pace
+from .prediction import NOTHING_SEEN, answer_tokens, input_tokens, predict, with_safety
 from .records import (
     AgentTaskProfile,
     Candidate,
     ModelProfile,
     PhasePlan,
     PhaseProfile,
+    Prediction,
     Reading,
     Rejected,
 )
-from .scoring import SCORERS, Case, WeightedScorer, present, rate, skill_weights
+from .scoring import SCORERS, Case, WeightedScorer, expected_quality, present, rate, skill_weights
 
 
 class Place(NamedTuple):
@@ -49,7 +51,8 @@ Memo = dict[tuple[object, ...], Scored]
 class World:
     """What there is today: the catalogue, why a model may not be called (None: it may), and why it had better not be.
 
-    `history` holds the outcomes so far, over the catalogue's judgement.
+    `history` holds the outcomes so far, over the catalogue's judgement; `paces`, by model and phase, how long answers
+    were and took.
 
     A `memo` may be shared by worlds with the same catalogue, scorers and history.
     """
@@ -60,6 +63,7 @@ class World:
     cooling: Callable[[ModelProfile], str | None] = lambda model: None
     scorers: tuple[WeightedScorer, ...] = SCORERS
     history: History | None = None
+    paces: Mapping[tuple[str, str], Pace] = field(default_factory=dict)
     memo: Memo = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -212,8 +216,15 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
         score=first["score"] if first else 0.0,
         reason=first["reason"] if first else "no usable model",
         rejected=[*_outranked(ranking, choice), *ranking.rejected, *choice.rejected],
-        predicted=predict(phase, ranked[0].model, choice.shown(phase)) if ranked else None,
+        predicted=_predicted(ranked[0].model, ranking, choice, world) if ranked else None,
     )
+
+
+def _predicted(model: ModelProfile, ranking: Ranking, choice: Choice, world: World) -> Prediction:
+    case = ranking.scored.case
+    quality = expected_quality(model, case, world.scorers)
+    pace = world.paces.get((model.key, case.phase.name), NOTHING_SEEN)
+    return predict(case.phase, model, choice.shown(case.phase), pace, quality)
 
 
 def _passed_over(ranked: tuple[Place, ...], choice: Choice) -> list[str]:

@@ -244,13 +244,27 @@ class Rejected(TypedDict):
     reason: str
 
 
+class Between(TypedDict):
+    """Between what seconds, tokens and USD of a run lie nine times in ten; of the quality, its mean over such runs.
+
+    Each is a list of two.
+    """
+
+    seconds: list[float]
+    output_tokens: list[int]
+    cost_usd: list[float] | None
+    quality: list[float]
+
+
 class Prediction(TypedDict):
-    """An estimate before the run. Seconds, tokens, USD (None where a price is not known)."""
+    """An estimate before the run. Seconds, tokens, USD (None where a price is not known), quality 0..1."""
 
     seconds: float
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
+    quality: NotRequired[float]
+    between: NotRequired[Between]
 
 
 class PhasePlan(TypedDict):

@@ -12,7 +12,7 @@ from datetime import date
 from functools import cached_property
 from typing import Protocol
 
-from .history import Estimate
+from .history import Estimate, unseen
 from .records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Reading
 
 NEUTRAL = 5.0
@@ -199,6 +199,17 @@ def believe(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] =
     total = sum([scorer.weight for scorer in believing])
     said = sum([scorer.weight * _word(scorer, model, case) for scorer in believing])
     return said / total if total else NEUTRAL / 10
+
+
+def expected_quality(
+    model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] = SCORERS
+) -> Estimate:
+    """Return how good the model's answers are expected to be."""
+    estimate = case.measured.get(model.key)
+    if estimate is None:
+        return unseen(_within(believe(model, case, scorers) + case.hardness))
+    # What is believed beforehand depends on the task's reading too; what was measured does not.
+    return estimate._replace(mean=_within(believe(model, case, scorers) + estimate.mean - estimate.prior))
 
 
 def say_measured(model: ModelProfile, case: Case) -> str:

@@ -264,11 +264,24 @@ def _every_rejected(plan: Strategy) -> list[str]:
 
 
 def prediction_text(predicted: Prediction) -> str:
-    """Say what a run is likely to take."""
-    usd = predicted["cost_usd"]
+    """Say what a run is likely to take, and between what nine of ten such runs lie."""
+    usd, between = predicted["cost_usd"], predicted.get("between")
     tokens = predicted["input_tokens"] + predicted["output_tokens"]
     cost = "cost unknown" if usd is None else dollars(usd)
-    return f"Predicted: {predicted['seconds']:.0f} s, {tokens} tokens, {cost}"
+    if between is None:
+        return f"Predicted: {predicted['seconds']:.0f} s, {tokens} tokens, {cost}"
+    few, many = (predicted["input_tokens"] + count for count in between["output_tokens"])
+    parts = [
+        _within(f"{predicted['seconds']:.0f} s", *(f"{each:.0f}" for each in between["seconds"])),
+        _within(f"{tokens} tokens", str(few), str(many)),
+        _within(cost, *map(dollars, between["cost_usd"])) if between["cost_usd"] else cost,
+        _within(f"quality {predicted['quality']:.2f}", *(f"{each:.2f}" for each in between["quality"])),
+    ]
+    return f"Predicted: {', '.join(parts)}"
+
+
+def _within(value: str, low: str, high: str) -> str:
+    return value if low == high else f"{value} ({low} to {high})"
 
 
 # --- lists -----------------------------------------------------------------------------------------------

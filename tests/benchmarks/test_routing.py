@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import routing, routing_metrics, routing_streams
+from benchmarks.routing_calibration import calibration_error, coverage
 from benchmarks.routing_data import PAIR, POOL, Matrix, Table, judgements, namesake, split, without
 from benchmarks.routing_marks import MARKS, verdict
 from benchmarks.routing_metrics import (
@@ -41,6 +42,7 @@ def table(scores: list[list[float]], costs: list[float], domains: list[str] | No
         models=["abcdef"[column] for column in range(len(costs))],
         scores=np.array(scores, dtype=float),
         costs=np.tile(np.array(costs, dtype=float), (count, 1)),
+        tokens=np.full((count, len(costs)), 100.0),
     )
 
 
@@ -218,6 +220,28 @@ def test_a_prior_ranks_models_as_other_tasks_do_and_the_unknown_a_little_lower()
     assert prior("gpt-4o-mini", place) > 0.5 > prior("new", place) > prior("phi-3", place)
 
 
+@pytest.mark.parametrize(
+    ("predicted", "right", "error"),
+    [
+        pytest.param([0.5] * 4, [1, 0, 1, 0], 0, id="right on average"),
+        pytest.param([1.0] * 4, [1, 0, 1, 0], 50, id="too sure"),
+        pytest.param([0.05, 0.05, 0.95, 0.95], [0, 0, 1, 1], 5, id="nearly"),
+        pytest.param([0.05, 0.95], [1, 0], 95, id="the wrong way round"),
+        pytest.param([1.2, -0.2], [1, 0], 20, id="beyond the scale"),
+    ],
+)
+def test_a_prediction_is_held_against_what_came(
+    predicted: list[float], right: list[int], error: float
+) -> None:
+    assert calibration_error(np.array(predicted), np.array(right, dtype=float)) == pytest.approx(error)
+
+
+def test_bounds_for_nine_of_ten_hold_about_as_often() -> None:
+    for held in coverage(specialists(900), even, seed=0):
+        assert 60 < held["quality"] <= 100
+        assert held["tokens"] == 100
+
+
 # --- the command -------------------------------------------------------------------------------------------
 
 DOMAINS = ("law", "math")
@@ -260,6 +284,7 @@ def _write_many(folder: Path, name: str, models: tuple[str, ...], random: Draws,
                 "model": model,
                 "score": float(random.random() < 0.9 - 0.04 * m - 0.3 * (m % 2 == n % 2)),
                 "cost_usd": 0.01 / (m + 1),
+                "tokens_out": random.randrange(50, 500),
             }
             for m, model in enumerate(models)
         ]

@@ -17,6 +17,7 @@ from ymera.nodes.calls import SCHEMA
 from ymera.nodes.database import database_at
 from ymera.nodes.experience import Experience
 from ymera.routing.history import History, Outcome, Place
+from ymera.routing.paces import expected
 
 PLACE = Place("coding_agent", "generation")
 ROW = (
@@ -112,6 +113,15 @@ async def test_older_outcomes_in_sums_say_what_they_say_one_by_one(
         expected, estimate = one_by_one.estimate(model, PLACE), in_sums.estimate(model, PLACE)
         assert estimate.mean == pytest.approx(expected.mean, abs=0.02)
         assert estimate.outcomes == pytest.approx(expected.outcomes, rel=0.05)
+
+
+async def test_how_long_answers_were_and_took_is_read_by_model_and_phase(tmp_path: Path) -> None:
+    write(tmp_path / "journal.sqlite", [("a", None)] * 4)
+    found = over(tmp_path / "journal.sqlite")
+    assert await looked(found) is None, "nothing was judged"
+    pace = found.paces["groq:a", "generation"]
+    assert (pace.seconds.number, pace.tokens.number) == (4, 4)
+    assert expected(100.0, pace.tokens).middle < 50
 
 
 async def test_a_tenant_learns_from_its_own_outcomes_alone(tmp_path: Path) -> None:

@@ -9,17 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ymera.routing.catalogue import builtin_catalogue
+from ymera.routing.history import unseen
+from ymera.routing.paces import Pace, seen
 from ymera.routing.prediction import (
     SAFETY,
     answer_tokens,
     count_tokens,
     input_tokens,
     needed_tokens,
+    output_bound,
     predict,
     tokens_per_second,
     total,
 )
-from ymera.routing.records import Prediction, Price
+from ymera.routing.records import PhaseProfile, Prediction, Price
 
 BUILTIN = builtin_catalogue()
 PHASES = list(BUILTIN.phases.values())
@@ -129,3 +132,69 @@ def test_one_unknown_price_makes_the_cost_of_the_run_unknown() -> None:
 def test_a_phase_without_a_model_takes_nothing() -> None:
     known = Prediction(seconds=2, input_tokens=3, output_tokens=4, cost_usd=1.0)
     assert total([known, None], (("planning",), ("research",)), PHASES[:2]) == known
+
+
+# --- with bounds -------------------------------------------------------------------------------------------
+
+GOOD = unseen(0.8)
+
+
+def test_what_was_seen_of_a_model_in_a_phase_takes_the_place_of_the_estimate() -> None:
+    before = predict(GENERATION, LARGE, 500, quality=GOOD)
+    slow = Pace(seconds=seen([100.0] * 50), tokens=seen([200.0] * 50))
+    after = predict(GENERATION, LARGE, 500, slow, GOOD)
+    assert before["seconds"] < 75 < after["seconds"] < 125
+    assert before["output_tokens"] > 250 > after["output_tokens"] > 150
+    assert after["cost_usd"] is not None
+    assert before["cost_usd"] is not None
+    assert after["cost_usd"] < before["cost_usd"]
+
+
+@given(
+    seconds=st.lists(st.floats(0, 1e4), max_size=20),
+    tokens=st.lists(st.floats(0, 1e6), max_size=20),
+    quality=st.floats(0, 1),
+    key=st.sampled_from(sorted(BUILTIN.models)),
+    phase=st.sampled_from(PHASES),
+)
+def test_bounds_lie_around_what_is_predicted_and_within_what_is_possible(
+    seconds: list[float], tokens: list[float], quality: float, key: str, phase: PhaseProfile
+) -> None:
+    model = BUILTIN.models[key]
+    found = predict(phase, model, 500, Pace(seen(seconds), seen(tokens)), unseen(quality))
+    between = found["between"]
+    assert between["seconds"][0] <= found["seconds"] <= between["seconds"][1]
+    assert 0 <= between["output_tokens"][0] <= found["output_tokens"] <= between["output_tokens"][1]
+    assert between["output_tokens"][1] <= output_bound(phase, model)
+    assert 0 <= between["quality"][0] <= found["quality"] <= between["quality"][1] <= 1
+    if found["cost_usd"] is None:
+        assert between["cost_usd"] is None
+    else:
+        assert between["cost_usd"] is not None
+        assert between["cost_usd"][0] <= found["cost_usd"] <= between["cost_usd"][1]
+
+
+def test_a_run_is_as_good_as_its_result_and_its_bounds_are_narrower_than_the_parts_together() -> None:
+    parts = [predict(phase, LARGE, 500, quality=unseen(0.5 + 0.05 * phase.order)) for phase in PHASES]
+    layout = tuple((phase.name,) for phase in PHASES)
+    whole = total(parts, layout, PHASES)
+    making = parts[PHASES.index(GENERATION)]
+    assert whole["quality"] == making["quality"]
+    assert whole["between"]["quality"] == making["between"]["quality"]
+    low, high = whole["between"]["seconds"]
+    assert sum(part["between"]["seconds"][0] for part in parts) < low < whole["seconds"] < high
+    assert high < sum(part["between"]["seconds"][1] for part in parts)
+
+
+def test_where_one_price_is_not_known_the_whole_has_no_bounds_of_cost() -> None:
+    unpriced = replace(LARGE, price=None)
+    parts = [
+        predict(phase, model, 9, quality=GOOD) for phase, model in zip(PHASES, [unpriced] * 9, strict=False)
+    ]
+    assert total(parts, tuple((phase.name,) for phase in PHASES), PHASES)["between"]["cost_usd"] is None
+
+
+def test_a_free_run_is_surely_free() -> None:
+    parts = [predict(phase, SMALL, 9, quality=GOOD) for phase in PHASES]
+    between = total(parts, tuple((phase.name,) for phase in PHASES), PHASES)["between"]
+    assert between["cost_usd"] == [0.0, 0.0]

@@ -21,6 +21,7 @@ from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.outcomes import COLUMNS
 from ymera.nodes.settings import load_settings
 from ymera.outcome_files import read_rows, write_rows
+from ymera.routing.records import Prediction
 from ymera.threads import delete_threads
 
 TASK = "Create an API endpoint for user management with sessions, roles and pages"
@@ -228,6 +229,26 @@ async def test_twenty_runs_with_feedback_change_the_plan_and_the_reason_says_so(
     assert re.search(
         r"measured: \S+ of \d+ good, expected 0\.9\d → 0\.[0-5]", alone.plan["phases"][1]["reason"]
     )
+
+
+async def test_what_a_run_is_said_to_take_follows_what_runs_took(settings: Settings) -> None:
+    first = predicted(await run(executor_of(settings)))
+    for _ in range(20):
+        await run(executor_of(settings))
+    result = await run(executor_of(settings))
+    last, took = predicted(result), result.phase_results[1].attempts[0]
+    assert last["seconds"] < first["seconds"] / 10
+    assert last["output_tokens"] < first["output_tokens"] / 10
+    low, high = last["between"]["output_tokens"]
+    assert low <= took["usage"]["output_tokens"] <= high
+    assert high - low < first["between"]["output_tokens"][1] - first["between"]["output_tokens"][0]
+
+
+def predicted(result: MultiModelResult) -> Prediction:
+    assert result.plan is not None
+    generation = result.plan["phases"][1]["predicted"]
+    assert generation is not None
+    return generation
 
 
 async def test_feedback_works_the_same_over_postgresql(settings: Settings, postgres_url: str) -> None:
