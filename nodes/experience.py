@@ -66,6 +66,14 @@ class Past:
         return history
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a match reads: the history (None: no outcomes), and how long answers were and took, by model and phase."""
+
+    history: History | None = None
+    paces: Mapping[tuple[str, str], Pace] = field(default_factory=dict)
+
+
 class Experience:
     """What all processes have seen of their models. Any thread and event loop of the process may use it.
 
@@ -86,17 +94,12 @@ class Experience:
         self._seen: object | None = None
         self._prior: Prior | None = None
         self._past = Past()
-        self._known: History | None = None
+        self._known = Known()
 
     @property
-    def history(self) -> History | None:
-        """The history as it was last looked at; another object once there is more. None: no outcomes."""
+    def known(self) -> Known:
+        """What was known when it was last looked; another object once there is more."""
         return self._known
-
-    @property
-    def paces(self) -> Mapping[tuple[str, str], Pace]:
-        """How long the latest answers were and took, by model and phase."""
-        return self._past.paces
 
     def expect(self, prior: Prior) -> None:
         """Take another prior from now on."""
@@ -132,9 +135,10 @@ class Experience:
             self._looked_at = self._clock()
 
     def _know(self) -> None:
-        self._known = self._past.over(self._prior) if self._prior else None
-        if self._known is not None:
-            self._known.settle()
+        history = self._past.over(self._prior) if self._prior else None
+        if history is not None:
+            history.settle()
+        self._known = Known(history=history, paces=self._past.paces)
 
 
 def _past(database: Database, tenant: str) -> Past:

@@ -60,6 +60,10 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
         tokens=context.budget_tokens,
         seconds=context.budget_seconds,
         phase_seconds=context.phase_timeout or wishes.phase_seconds,
+        thrift=wishes.thrift if context.thrift is None else context.thrift,
+        most_usd=context.most_usd,
+        most_seconds=context.most_seconds,
+        least_quality=context.least_quality,
         strict=wishes.strict if context.strict is None else context.strict,
     )
 

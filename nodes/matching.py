@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
+from ..routing.dial import FrontPoint, front, strategy_for
 from ..routing.errors import InputError
-from ..routing.history import History
-from ..routing.matcher import TaskRequest, Wishes, find_agent, judgement, make_strategy
+from ..routing.matcher import TaskRequest, Wishes, find_agent, judgement
 from ..routing.ranking import Memo, World
 from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
@@ -108,7 +108,7 @@ class AgentModelMatcher:
         self.scorers: list[WeightedScorer] = list(SCORERS)
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
-        self._history: History | None = None
+        self._measured = self.experience.known
         self._catalogue = base
         load_lexicon()  # files are read here, so that a match on an event loop reads none
 
@@ -126,6 +126,7 @@ class AgentModelMatcher:
             strategy=settings.default_strategy if settings.enable_multi_model else "single_model",
             parallel=settings.max_parallel_phases,
             phase_seconds=settings.phase_timeout,
+            thrift=settings.ymera_thrift,
             strict=settings.ymera_strict,
         )
 
@@ -147,8 +148,8 @@ class AgentModelMatcher:
             self._known, self._memo = known, {}
             self._catalogue = replace(self._base, agents=dict(self.agent_profiles), models=dict(self.models))
             self.experience.expect(judgement(self._catalogue, tuple(self.scorers), _today()))
-        if self.experience.history is not self._history or len(self._memo) > REMEMBERED:
-            self._history, self._memo = self.experience.history, {}
+        if self.experience.known is not self._measured or len(self._memo) > REMEMBERED:
+            self._measured, self._memo = self.experience.known, {}
 
     def strategy(
         self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None
@@ -159,17 +160,8 @@ class AgentModelMatcher:
             InputError: the request is wrong, or the agent unknown where strictness is wished for.
             NoUsableModelError: the model demanded by name cannot be called.
         """
-        world = World(
-            catalogue=self.catalogue,
-            unavailable=self.unavailable,
-            cooling=self.cooling,
-            today=today or _today(),
-            scorers=tuple(self.scorers),
-            history=self._history,
-            paces=self.experience.paces,
-            memo=self._memo,
-        )
-        plan = make_strategy(request, wishes or self.wishes, world)
+        world = self._world(today)
+        plan = strategy_for(request, wishes or self.wishes, world)
         if fault := schema_fault(request.parameters):
             raise InputError(f"The parameter schema cannot be used: {fault}.")
         agent, _ = find_agent(plan["agent_name"], world.catalogue, strict=False)
@@ -180,6 +172,22 @@ class AgentModelMatcher:
                 f"Known checks: {', '.join(VALIDATORS)}."
             )
         return plan
+
+    def front(self, request: TaskRequest, wishes: Wishes | None = None) -> list[FrontPoint]:
+        """Return the plans for a request from the best to the cheapest; errors as for `strategy`."""
+        return front(request, wishes or self.wishes, self._world(None))
+
+    def _world(self, today: date | None) -> World:
+        return World(
+            catalogue=self.catalogue,
+            unavailable=self.unavailable,
+            cooling=self.cooling,
+            today=today or _today(),
+            scorers=tuple(self.scorers),
+            history=self._measured.history,
+            paces=self._measured.paces,
+            memo=self._memo,
+        )
 
     async def look(self) -> None:
         """Take in the outcomes that came since, of all processes."""

@@ -11,7 +11,7 @@ from ..routing.catalogue import Catalogue
 from ..routing.errors import NoUsableModelError, ResumeError
 from ..routing.flow import answer_of, key_of, next_turn, passed_by
 from ..routing.matcher import TaskRequest, Wishes
-from ..routing.records import Candidate, ModelProfile, PhasePlan, Strategy
+from ..routing.records import Candidate, Dial, ModelProfile, PhasePlan, Strategy
 from .availability import EMBEDDED
 from .services import Services
 from .state import RunContext, State, Wanted, view
@@ -106,8 +106,11 @@ def _with_reason(plan: PhasePlan, why: str) -> PhasePlan:
 def _wishes(state: State, context: RunContext, services: Services) -> Wishes:
     plan, own = state["plan"], services.matcher.wishes
     limits, wanted = plan["limits"], state.get("wanted") or _as_planned(plan, services.matcher.catalogue)
+    dial = plan.get("dial") or Dial(thrift=own.thrift, haste=own.haste)
     return replace(
         own,
+        thrift=dial["thrift"],
+        haste=dial["haste"],
         strategy=plan["strategy_type"] if services.settings.enable_multi_model else own.strategy,
         model=context.model or wanted["model"],
         providers=tuple(context.providers or wanted["providers"]),

@@ -209,6 +209,12 @@ class Settings(BaseSettings):
         default=86_400, ge=0, description="Seconds that a stored result stays valid; 0: no cache."
     )
     ymera_cache_size: int = Field(default=1_000, ge=1, description="Stored results kept at most.")
+    ymera_thrift: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="What a plan gives of quality for being cheaper: 0 (nothing) to 1.",
+    )
     ymera_outcome_days: float = Field(
         default=180,
         ge=0,

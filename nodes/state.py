@@ -219,6 +219,21 @@ class RunContext(BaseModel):
     budget_seconds: float | None = Field(
         default=None, gt=0, description="Seconds of work after which the run stops."
     )
+    thrift: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="What is given of quality for being cheaper, 0 to 1; empty: YMERA_THRIFT.",
+    )
+    most_usd: float | None = Field(
+        default=None, ge=0, description="USD that the plan is to be predicted to cost at most."
+    )
+    most_seconds: float | None = Field(
+        default=None, gt=0, description="Seconds that the plan is to be predicted to take at most."
+    )
+    least_quality: float | None = Field(
+        default=None, ge=0, le=1, description="Quality that the plan is to be predicted to have at least."
+    )
     temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of every model.")
     approve: list[Gate] = Field(
         default=[],

@@ -23,6 +23,7 @@ from .prediction import count_tokens, needed_tokens, total
 from .ranking import Choice, World, plan_each, plan_together
 from .records import (
     AgentTaskProfile,
+    Dial,
     Limits,
     ModelProfile,
     PhasePlan,
@@ -57,6 +58,9 @@ class Wishes:
         usd, tokens, seconds: where the run stops.
         phase_seconds: how long a phase may take, with all of its attempts.
         parallel: phases side by side at most.
+        thrift, haste: what is given of quality for being cheaper, or faster: 0 (nothing) to 1.
+        most_usd, most_seconds, least_quality: what a plan is to keep within, as far as it can be predicted
+            (routing/dial.py).
         strict: refuse an agent without a profile.
         layout: the groups of the compiled graph that will run it, where that is given already.
     """
@@ -70,8 +74,18 @@ class Wishes:
     seconds: float | None = None
     phase_seconds: float = 300.0
     parallel: int = 2
+    thrift: float = 0.0
+    haste: float = 0.0
+    most_usd: float | None = None
+    most_seconds: float | None = None
+    least_quality: float | None = None
     strict: bool = False
     layout: Layout | None = None
+
+    @property
+    def aims(self) -> bool:
+        """Whether a plan is to keep within something."""
+        return any(aim is not None for aim in (self.most_usd, self.most_seconds, self.least_quality))
 
 
 def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strategy:
@@ -101,6 +115,7 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
         phases=plans,
         predicted=total([plan["predicted"] for plan in plans], layout, phases),
         warnings=[*warnings, *more],
+        dial=Dial(thrift=wishes.thrift, haste=wishes.haste),
         limits=Limits(
             usd=wishes.usd,
             tokens=wishes.tokens,
@@ -207,6 +222,8 @@ def _look_around(
         domain=domain_of(agent.agent_name, request.parameters),
         task_tokens=count_tokens(request.description) + count_tokens(parameters),
         attempts=wishes.attempts,
+        thrift=wishes.thrift,
+        haste=wishes.haste,
     )
     return choice, warnings
 

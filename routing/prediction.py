@@ -126,6 +126,27 @@ def predict(
     return prediction
 
 
+def shown_too(prediction: Prediction, model: ModelProfile, shown: int) -> Prediction:
+    """Return a prediction that was made as if nothing were shown (`predict` with 0), with what is shown."""
+    cost = 0.0 if model.price is None else shown * model.price.input / 1e6
+    found = prediction.copy()
+    found["input_tokens"] = shown
+    found["cost_usd"] = _more(prediction["cost_usd"], cost)
+    if between := prediction.get("between"):
+        costs = between["cost_usd"]
+        found["between"] = Between(
+            seconds=[*between["seconds"]],
+            output_tokens=[*between["output_tokens"]],
+            cost_usd=None if costs is None else [round(bound + cost, 8) for bound in costs],
+            quality=[*between["quality"]],
+        )
+    return found
+
+
+def _more(known: float | None, cost: float) -> float | None:
+    return None if known is None else round(known + cost, 8)
+
+
 def _cost(model: ModelProfile, shown: int, written: int) -> float | None:
     price = model.price
     return None if price is None else round((shown * price.input + written * price.output) / 1e6, 8)
@@ -142,7 +163,7 @@ def _rounded(between: tuple[float, float], digits: int) -> list[float]:
 def total(parts: Sequence[Prediction | None], layout: Layout, phases: Sequence[PhaseProfile]) -> Prediction:
     """Add up a run: seconds along the longest path through the layout, everything else over all phases.
 
-    Its quality is that of the phase that makes the result.
+    Its quality is the phases' mean: what makes the result counts in full, what judges it half, all else a quarter.
     """
     by_phase = {phase.name: part for phase, part in zip(phases, parts, strict=True) if part}
     along = [part for group in layout if (part := _longest(group, by_phase))]
@@ -153,14 +174,24 @@ def total(parts: Sequence[Prediction | None], layout: Layout, phases: Sequence[P
         output_tokens=sum(part["output_tokens"] for part in by_phase.values()),
         cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
     )
-    making = next(
-        (by_phase[p.name] for p in phases if p.produces and p.critical and p.name in by_phase), None
-    )
-    if making is None or "quality" not in making:
+    if any("quality" not in part for part in by_phase.values()) or not by_phase:
         return prediction
-    prediction["quality"] = making["quality"]
-    prediction["between"] = _all_between(along, list(by_phase.values()), making["between"]["quality"])
+    shares = {phase.name: _share(phase) for phase in phases if phase.name in by_phase}
+    prediction["quality"] = _mean(shares, {name: part["quality"] for name, part in by_phase.items()})
+    bounds = [
+        _mean(shares, {name: part["between"]["quality"][end] for name, part in by_phase.items()})
+        for end in (0, 1)
+    ]
+    prediction["between"] = _all_between(along, list(by_phase.values()), bounds)
     return prediction
+
+
+def _share(phase: PhaseProfile) -> float:
+    return 1.0 if phase.produces else 0.5 if phase.judges else 0.25
+
+
+def _mean(shares: Mapping[str, float], values: Mapping[str, float]) -> float:
+    return round(sum(share * values[name] for name, share in shares.items()) / sum(shares.values()), 4)
 
 
 def _longest(group: Sequence[str], by_phase: Mapping[str, Prediction]) -> Prediction | None:

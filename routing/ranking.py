@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from math import log10
 from typing import NamedTuple
 
 from .catalogue import Catalogue
 from .history import Estimate, History
 from .outcomes import place_of
 from .paces import Pace
-from .prediction import NOTHING_SEEN, answer_tokens, input_tokens, predict, with_safety
+from .prediction import NOTHING_SEEN, answer_tokens, input_tokens, predict, shown_too, with_safety
 from .records import (
     AgentTaskProfile,
     Candidate,
@@ -23,6 +24,12 @@ from .records import (
     Rejected,
 )
 from .scoring import SCORERS, Case, WeightedScorer, expected_quality, present, rate, skill_weights
+
+A_TENFOLD = 0.3
+"""What a tenfold of cost, or of time, weighs against quality (0..1) where thrift, or haste, is 1."""
+LEAST_USD = 1e-6
+LEAST_SECONDS = 0.1
+"""Less than this a phase does not cost or take, as far as it matters: what is free is no infinite times cheaper."""
 
 
 class Place(NamedTuple):
@@ -40,6 +47,7 @@ class Scored:
     case: Case
     order: tuple[Place, ...]
     candidates: dict[str, Candidate] = field(default_factory=dict)
+    predicted: dict[str, Prediction] = field(default_factory=dict)
     outranked: dict[tuple[str, ...], list[Rejected]] = field(default_factory=dict)
 
 
@@ -54,7 +62,7 @@ class World:
     `history` holds the outcomes so far, over the catalogue's judgement; `paces`, by model and phase, how long answers
     were and took.
 
-    A `memo` may be shared by worlds with the same catalogue, scorers and history.
+    A `memo` may be shared by worlds with the same catalogue, scorers, history and paces.
     """
 
     catalogue: Catalogue
@@ -80,6 +88,7 @@ class Choice:
         domain: what the outcomes of such tasks are kept under.
         task_tokens: tokens of the task and its parameters.
         attempts: candidates that a phase has at most.
+        thrift, haste: what is given of quality for being cheaper, or faster: 0 (nothing) to 1.
     """
 
     agent: AgentTaskProfile
@@ -93,6 +102,8 @@ class Choice:
     domain: str
     task_tokens: int
     attempts: int
+    thrift: float = 0.0
+    haste: float = 0.0
 
     def shown(self, phase: PhaseProfile) -> int:
         """Return the tokens that a phase is likely to be shown."""
@@ -136,6 +147,8 @@ def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
     scored = _scored(phase, choice, world)
     shown = with_safety(choice.shown(phase))
     usable = [place for place in scored.order if place.model.key in choice.usable]
+    if choice.thrift or choice.haste:
+        usable = _weighed(usable, scored, choice, world)
     if choice.cooling:
         usable.sort(key=lambda place: place.model.key in choice.cooling)
     return Ranking(
@@ -143,6 +156,25 @@ def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
         ranked=tuple([place for place in usable if place.room >= shown]),
         rejected=tuple([_unfit(place.model, phase, shown) for place in usable if place.room < shown]),
     )
+
+
+def _weighed(usable: list[Place], scored: Scored, choice: Choice, world: World) -> list[Place]:
+    """Return the models in the order of quality less what they take; an unknown price counts as the highest.
+
+    Each tenfold of cost, or of time, over the least of them is held against a model.
+    """
+    predicted = [_predicted(place.model, scored, choice, world) for place in usable]
+    costs = [max(p["cost_usd"], LEAST_USD) for p in predicted if p["cost_usd"] is not None]
+    least_usd, most_usd = min(costs, default=LEAST_USD), max(costs, default=LEAST_USD)
+    least_seconds = max(min((p["seconds"] for p in predicted), default=LEAST_SECONDS), LEAST_SECONDS)
+    weighed = []
+    for place, own in zip(usable, predicted, strict=True):
+        usd = most_usd if own["cost_usd"] is None else max(own["cost_usd"], LEAST_USD)
+        seconds = max(own["seconds"], LEAST_SECONDS)
+        given = choice.thrift * log10(usd / least_usd) + choice.haste * log10(seconds / least_seconds)
+        weighed.append(place._replace(score=place.score - A_TENFOLD * given))
+    weighed.sort(key=lambda place: (-round(place.score, 4), place.model.provider, place.model.name))
+    return weighed
 
 
 def _unfit(model: ModelProfile, phase: PhaseProfile, shown: int) -> Rejected:
@@ -206,7 +238,8 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
     kept = [_candidate(place.model, ranking.scored, choice, world) for place in ranked[: choice.attempts]]
     first = kept[0] if kept else None
     if first:
-        first["reason"] = "; ".join([first["reason"], *_passed_over(ranked, choice)])
+        dialled = _dialled(ranked, ranking, choice, world)
+        first["reason"] = "; ".join([first["reason"], *dialled, *_passed_over(ranked, choice)])
     return PhasePlan(
         phase=phase.name,
         critical=phase.critical,
@@ -216,15 +249,33 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
         score=first["score"] if first else 0.0,
         reason=first["reason"] if first else "no usable model",
         rejected=[*_outranked(ranking, choice), *ranking.rejected, *choice.rejected],
-        predicted=_predicted(ranked[0].model, ranking, choice, world) if ranked else None,
+        predicted=_predicted(ranked[0].model, ranking.scored, choice, world) if ranked else None,
     )
 
 
-def _predicted(model: ModelProfile, ranking: Ranking, choice: Choice, world: World) -> Prediction:
-    case = ranking.scored.case
-    quality = expected_quality(model, case, world.scorers)
-    pace = world.paces.get((model.key, case.phase.name), NOTHING_SEEN)
-    return predict(case.phase, model, choice.shown(case.phase), pace, quality)
+def _dialled(ranked: tuple[Place, ...], ranking: Ranking, choice: Choice, world: World) -> list[str]:
+    """Say in whose place the first model stands, being cheaper or faster."""
+    if not (choice.thrift or choice.haste):
+        return []
+    keys = {place.model.key for place in ranked}
+    best = next(place for place in ranking.scored.order if place.model.key in keys)
+    first = ranked[0].model
+    if best.model is first:
+        return []
+    mine, theirs = (_predicted(model, ranking.scored, choice, world) for model in (first, best.model))
+    told = [f"{theirs['seconds']:.0f} s → {mine['seconds']:.0f} s"] if choice.haste else []
+    if choice.thrift and mine["cost_usd"] is not None and theirs["cost_usd"] is not None:
+        told.append(f"{theirs['cost_usd']:.6f} → {mine['cost_usd']:.6f} USD")
+    return [f"in place of {best.model.key} ({best.score:.2f}): {', '.join(told) or 'its price is not known'}"]
+
+
+def _predicted(model: ModelProfile, scored: Scored, choice: Choice, world: World) -> Prediction:
+    case = scored.case
+    if model.key not in scored.predicted:
+        quality = expected_quality(model, case, world.scorers)
+        pace = world.paces.get((model.key, case.phase.name), NOTHING_SEEN)
+        scored.predicted[model.key] = predict(case.phase, model, 0, pace, quality)
+    return shown_too(scored.predicted[model.key], model, choice.shown(case.phase))
 
 
 def _passed_over(ranked: tuple[Place, ...], choice: Choice) -> list[str]:

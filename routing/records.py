@@ -291,6 +291,13 @@ class Limits(TypedDict):
     phase_seconds: float
 
 
+class Dial(TypedDict):
+    """What a plan gives of quality for being cheaper, or faster: 0 (nothing) to 1."""
+
+    thrift: float
+    haste: float
+
+
 class Strategy(TypedDict):
     """The plan of a run, as `match_agent_to_models` returns it and the state keeps it."""
 
@@ -304,6 +311,7 @@ class Strategy(TypedDict):
     predicted: Prediction
     warnings: list[str]
     limits: Limits
+    dial: NotRequired[Dial]
 
 
 # --- the run ---------------------------------------------------------------------------------------------

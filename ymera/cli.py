@@ -40,7 +40,10 @@ from .options import (
     CatalogueFile,
     EditWith,
     Hedge,
+    LeastQuality,
     Model,
+    MostSeconds,
+    MostUsd,
     NoCache,
     Note,
     Output,
@@ -56,6 +59,7 @@ from .options import (
     Task,
     Temperature,
     Thread,
+    Thrift,
     Timeout,
     Verbose,
     Why,
@@ -125,6 +129,10 @@ def run(
     strategy: Strategy = None,
     model: Model = None,
     provider: Provider = None,
+    thrift: Thrift = None,
+    most_usd: MostUsd = None,
+    most_seconds: MostSeconds = None,
+    least_quality: LeastQuality = None,
     budget_usd: BudgetUsd = None,
     budget_tokens: BudgetTokens = None,
     budget_seconds: BudgetSeconds = None,
@@ -160,6 +168,10 @@ def run(
         providers=provider or [],
         attempts=attempts,
         phase_timeout=timeout,
+        thrift=thrift,
+        most_usd=most_usd,
+        most_seconds=most_seconds,
+        least_quality=least_quality,
         budget_usd=budget_usd,
         budget_tokens=budget_tokens,
         budget_seconds=budget_seconds,
@@ -237,6 +249,10 @@ def match(
     strategy: Strategy = None,
     model: Model = None,
     provider: Provider = None,
+    thrift: Thrift = None,
+    most_usd: MostUsd = None,
+    most_seconds: MostSeconds = None,
+    least_quality: LeastQuality = None,
     budget_usd: BudgetUsd = None,
     attempts: Attempts = DEFAULT_ATTEMPTS,
     strict: Strict = None,
@@ -259,6 +275,10 @@ def match(
         model=model,
         providers=tuple(provider or []),
         usd=budget_usd,
+        thrift=matcher.wishes.thrift if thrift is None else thrift,
+        most_usd=most_usd,
+        most_seconds=most_seconds,
+        least_quality=least_quality,
         attempts=attempts,
         strict=matcher.wishes.strict if strict is None else strict,
     )
@@ -283,6 +303,48 @@ def match(
     if unmanned:
         say(f"No usable model for {', '.join(unmanned)}. `ymera models` says what it takes to use each.")
     raise typer.Exit(NO_MODEL if unmanned else SUCCESS)
+
+
+@app.command()
+def frontier(
+    task: Task,
+    agent: Agent = DEFAULT_AGENT,
+    param: Param = None,
+    params: Params = None,
+    phases: Phases = None,
+    strategy: Strategy = None,
+    provider: Provider = None,
+    catalogue: CatalogueFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the plans for a task from the best to the cheapest, as predicted."""
+    show_logs(0)
+    import asyncio
+
+    from .nodes.matching import AgentModelMatcher
+    from .routing.matcher import TaskRequest
+
+    matcher = AgentModelMatcher(settings_with(catalogue))
+    check_providers(provider or [], matcher.catalogue.providers)
+    request = TaskRequest(
+        agent_name=agent,
+        description=read_task(task),
+        parameters=read_parameters(params, param or []),
+        phases=read_names(phases),
+    )
+    asyncio.run(matcher.look())
+    wishes = replace(
+        matcher.wishes,
+        strategy=strategy or matcher.wishes.strategy,
+        providers=tuple(provider or []),
+    )
+    points = matcher.front(request, wishes)
+    if as_json:
+        print_json([asdict(point) for point in points])
+    else:
+        from .report import front_view, put
+
+        put(front_view(points))
 
 
 @app.command()

@@ -39,7 +39,7 @@ async def measured_of(services: Services) -> list[Measured]:
     """Return what was measured of every model, by place, the best first."""
     matcher = services.matcher
     await matcher.look()
-    history = matcher.experience.history
+    history = matcher.experience.known.history
     return [] if history is None else sorted(_all(history), key=lambda m: (m.domain, m.phase, -m.estimate))
 
 

@@ -67,6 +67,27 @@ BudgetTokens: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Tokens
 BudgetSeconds: TypeAlias = Annotated[
     float | None, typer.Option(callback=_more_than_none, help="Seconds of work after which the run stops.")
 ]
+Thrift: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Give quality for being cheaper: 0 (none) to 1; without it, YMERA_THRIFT."
+    ),
+]
+MostUsd: TypeAlias = Annotated[
+    float | None, typer.Option(min=0, help="Plan for at most so many USD, as far as can be predicted.")
+]
+MostSeconds: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        callback=_more_than_none, help="Plan for at most so many seconds, as far as can be predicted."
+    ),
+]
+LeastQuality: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Plan for the cheapest of at least this quality, as far as can be predicted."
+    ),
+]
 Attempts: TypeAlias = Annotated[
     int, typer.Option(min=1, max=20, help="Models tried in one phase: the first choice and its fallbacks.")
 ]

@@ -25,6 +25,7 @@ from .terminal import harmless
 
 if TYPE_CHECKING:
     from .doctor import Finding
+    from .routing.dial import FrontPoint
 
 FREE_PROVIDERS = frozenset({"embedded"})
 """Providers whose models run on the caller's own machine: a cost of 0 is really none."""
@@ -33,6 +34,8 @@ ROOMY = 100
 """Columns from which on a reason has room beside the other cells."""
 PLAIN_WIDTH = 110
 """Columns of a table that does not go to a terminal."""
+FRONT_WIDTH = 20
+"""Columns in which a quality of 1 is drawn."""
 MARKDOWN = re.compile(r"^(#{1,6} |[-*+] |\d+\. |> )|\*\*\S", re.MULTILINE)
 
 
@@ -278,6 +281,37 @@ def prediction_text(predicted: Prediction) -> str:
         _within(f"quality {predicted['quality']:.2f}", *(f"{each:.2f}" for each in between["quality"])),
     ]
     return f"Predicted: {', '.join(parts)}"
+
+
+def front_view(points: Sequence[FrontPoint]) -> RenderableType:
+    """Return the plans from the best to the cheapest, a line each, with the quality drawn."""
+    table = table_of("thrift")
+    for heading in ("quality", "between", "cost", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True, min_width=FRONT_WIDTH)
+    table.add_column("models", overflow="fold", ratio=1, min_width=24)
+    for point in points:
+        table.add_row(*map(_cell, _front_row(point)))
+    return table
+
+
+def _front_row(point: FrontPoint) -> tuple[str, ...]:
+    predicted = point.predicted
+    usd, quality, between = predicted["cost_usd"], predicted.get("quality", 0.0), predicted.get("between")
+    low, high = between["quality"] if between else (quality, quality)
+    models: dict[str, list[str]] = {}
+    for phase, key in point.models.items():
+        models.setdefault(key, []).append(phase)
+    told = [f"{key}: {', '.join(phases)}" for key, phases in models.items()]
+    return (
+        f"{point.thrift:g}",
+        f"{quality:.2f}",
+        f"{low:.2f} … {high:.2f}",
+        "unknown" if usd is None else dollars(usd),
+        f"{predicted['seconds']:.0f} s",
+        "▇" * round(FRONT_WIDTH * quality),
+        "\n".join(told),
+    )
 
 
 def _within(value: str, low: str, high: str) -> str:

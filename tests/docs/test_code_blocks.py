@@ -30,7 +30,7 @@ SHELL_ELSEWHERE = {"deploy.md": ROOT / "tests" / "deploy" / "test_page.py"}
 """Pages whose shell needs servers of its own, and the tests that run it there."""
 NO_CODE = {"text", "mermaid"}
 """Output and drawings: they are generated, and compared by cog."""
-READING = {"match", "models", "agents", "graph", "doctor", "run"}
+READING = {"match", "models", "agents", "graph", "doctor", "frontier", "run"}
 """Commands of `ymera` that are really run here, against providers on the loopback."""
 
 

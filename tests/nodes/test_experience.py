@@ -55,7 +55,7 @@ def over(file: Path, **given: Any) -> Experience:
 
 async def looked(found: Experience) -> History | None:
     await found.look()
-    return found.history
+    return found.known.history
 
 
 def some(count: int, seed: int = 0) -> list[tuple[str, Any]]:
@@ -119,7 +119,7 @@ async def test_how_long_answers_were_and_took_is_read_by_model_and_phase(tmp_pat
     write(tmp_path / "journal.sqlite", [("a", None)] * 4)
     found = over(tmp_path / "journal.sqlite")
     assert await looked(found) is None, "nothing was judged"
-    pace = found.paces["groq:a", "generation"]
+    pace = found.known.paces["groq:a", "generation"]
     assert (pace.seconds.number, pace.tokens.number) == (4, 4)
     assert expected(100.0, pace.tokens).middle < 50
 
@@ -163,8 +163,8 @@ async def test_another_prior_makes_another_history_of_the_same_outcomes(tmp_path
     before = await looked(found)
     found.expect(lambda model, place: 0.1)
     assert before is not None
-    assert found.history is not None
-    assert found.history.estimate("groq:a", PLACE).mean < before.estimate("groq:a", PLACE).mean
+    assert found.known.history is not None
+    assert found.known.history.estimate("groq:a", PLACE).mean < before.estimate("groq:a", PLACE).mean
 
 
 async def test_a_hundred_thousand_outcomes_are_read_in_a_moment_and_not_again(tmp_path: Path) -> None:

@@ -174,16 +174,28 @@ def test_bounds_lie_around_what_is_predicted_and_within_what_is_possible(
         assert between["cost_usd"][0] <= found["cost_usd"] <= between["cost_usd"][1]
 
 
-def test_a_run_is_as_good_as_its_result_and_its_bounds_are_narrower_than_the_parts_together() -> None:
-    parts = [predict(phase, LARGE, 500, quality=unseen(0.5 + 0.05 * phase.order)) for phase in PHASES]
+def test_a_run_is_as_good_as_its_phases_and_its_bounds_are_narrower_than_the_parts_together() -> None:
+    parts = [predict(phase, LARGE, 500, quality=unseen(0.4 + 0.08 * n)) for n, phase in enumerate(PHASES)]
     layout = tuple((phase.name,) for phase in PHASES)
     whole = total(parts, layout, PHASES)
-    making = parts[PHASES.index(GENERATION)]
-    assert whole["quality"] == making["quality"]
-    assert whole["between"]["quality"] == making["between"]["quality"]
+    assert min(part["quality"] for part in parts) < whole["quality"] < max(part["quality"] for part in parts)
+    assert whole["between"]["quality"][0] < whole["quality"] < whole["between"]["quality"][1]
     low, high = whole["between"]["seconds"]
     assert sum(part["between"]["seconds"][0] for part in parts) < low < whole["seconds"] < high
     assert high < sum(part["between"]["seconds"][1] for part in parts)
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.name)
+def test_a_better_phase_makes_a_better_run_and_those_that_make_the_result_most(phase: PhaseProfile) -> None:
+    layout = tuple((each.name,) for each in PHASES)
+
+    def quality(better: str) -> float:
+        parts = [
+            predict(each, LARGE, 9, quality=unseen(0.9 if each.name == better else 0.5)) for each in PHASES
+        ]
+        return total(parts, layout, PHASES)["quality"]
+
+    assert 0.5 < quality(phase.name) <= quality("generation")
 
 
 def test_where_one_price_is_not_known_the_whole_has_no_bounds_of_cost() -> None:

@@ -259,7 +259,7 @@ async def test_feedback_works_the_same_over_postgresql(settings: Settings, postg
     assert [row["quality"] for row in rows if row["phase"] == "generation"] == [0.0] * 3
     fresh = executor_of(settings, ymera_database_url=SecretStr(postgres_url)).matcher
     await fresh.look()
-    history = fresh.experience.history
+    history = fresh.experience.known.history
     assert history is not None
     assert {phase for _, (_, phase) in history.known} == {"planning", "generation", "review"}
 

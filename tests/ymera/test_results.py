@@ -61,6 +61,7 @@ SPECIFIED_RUN = {
             {
                 "success",
                 "thread_id",
+                "run_id",
                 "agent_name",
                 "error",
                 "skipped_phases",
