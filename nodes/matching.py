@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
@@ -108,6 +109,7 @@ class AgentModelMatcher:
         self.scorers: list[WeightedScorer] = list(SCORERS)
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
+        self._unmoved: Memo = {}
         self._measured = self.experience.known
         self._catalogue = base
         load_lexicon()  # files are read here, so that a match on an event loop reads none
@@ -145,11 +147,13 @@ class AgentModelMatcher:
         """Forget what earlier matches have found as soon as something was added or changed."""
         known = (tuple(self.models.items()), tuple(self.agent_profiles.items()), tuple(self.scorers))
         if known != self._known:
-            self._known, self._memo = known, {}
+            self._known, self._memo, self._unmoved = known, {}, {}
             self._catalogue = replace(self._base, agents=dict(self.agent_profiles), models=dict(self.models))
             self.experience.expect(judgement(self._catalogue, tuple(self.scorers), _today()))
         if self.experience.known is not self._measured or len(self._memo) > REMEMBERED:
             self._measured, self._memo = self.experience.known, {}
+        if len(self._unmoved) > REMEMBERED:
+            self._unmoved = {}
 
     def strategy(
         self, request: TaskRequest, wishes: Wishes | None = None, today: date | None = None
@@ -201,9 +205,17 @@ class AgentModelMatcher:
         """
         await self.health.look()
         await self.look()
+        return await self._away(partial(self.strategy, request, wishes))
+
+    async def unmoved(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
+        """Return the strategy as the catalogue alone has it: what was measured since moves it from run to run."""
+        world = replace(self._world(None), history=None, paces={}, memo=self._unmoved)
+        return await self._away(partial(strategy_for, request, wishes or self.wishes, world))
+
+    async def _away(self, match: Callable[[], Strategy]) -> Strategy:
         if self.settings.ymera_downloads and not self.settings.ymera_local_models:
-            return self.strategy(request, wishes)
-        return await asyncio.to_thread(self.strategy, request, wishes)
+            return match()
+        return await asyncio.to_thread(match)
 
     async def match_agent_to_models(
         self,

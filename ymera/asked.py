@@ -17,7 +17,7 @@ from .routing.errors import NoUsableModelError
 from .routing.flow import key_of, ranking
 from .routing.layout import Layout
 from .routing.limits import check_parameters
-from .routing.matcher import TaskRequest
+from .routing.matcher import TaskRequest, Wishes
 from .routing.records import ModelProfile, Rejected, Strategy
 from .routing.tenants import stored_thread
 
@@ -32,6 +32,7 @@ class AskedRun:
 
     request: TaskRequest
     context: RunContext
+    wishes: Wishes
     plan: Strategy
     thread_id: str
     named: bool
@@ -62,10 +63,14 @@ class AskedRun:
             and _phases(state["plan"]) == _phases(self.plan)
         )
 
-    def cache_key(self, matcher: AgentModelMatcher) -> str:
-        """Return the key of its result: what was asked, how, and which models would answer."""
+    async def cache_key(self, matcher: AgentModelMatcher) -> str:
+        """Return the key of its result: what was asked, how, and which models would answer by the catalogue.
+
+        What was measured moves plans from run to run. The same task still has the same result.
+        """
         agent = matcher.agent_profiles.get(self.plan["agent_name"])
-        choices = [(p["phase"], [key_of(c) for c in ranking(p)]) for p in self.plan["phases"]]
+        usual = await matcher.unmoved(self.request, self.wishes)
+        choices = [(p["phase"], [key_of(c) for c in ranking(p)]) for p in usual["phases"]]
         asked = [
             FORMAT,
             self.input,

@@ -285,11 +285,13 @@ class MultiModelExecutor:
     async def _prepare(
         self, request: TaskRequest, context: RunContext, thread_id: str, *, named: bool, use_cache: bool
     ) -> AskedRun:
-        plan = await self.matcher.choose(request, wishes_of(context, self.services))
+        wishes = wishes_of(context, self.services)
+        plan = await self.matcher.choose(request, wishes)
         check_models(plan, self.matcher.catalogue)
         return AskedRun(
             request=request,
             context=context,
+            wishes=wishes,
             plan=plan,
             thread_id=thread_id,
             named=named,
@@ -301,7 +303,7 @@ class MultiModelExecutor:
     async def _events(
         self, run: AskedRun, ride: Ride, *, tokens: bool
     ) -> AsyncGenerator[ProgressEvent, None]:
-        key = run.cache_key(self.matcher)
+        key = await run.cache_key(self.matcher)
         stored = await self._cache.get(key) if run.reads_cache else None
         if stored is not None:
             yield ProgressEvent(

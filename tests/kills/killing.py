@@ -246,6 +246,8 @@ async def opened_arena(folder: Path, *, url: str = "") -> AsyncIterator[Arena]:
     """
     async with opened_nursery() as nursery, Witness(seed=1, slow_s=SLOW_S, lane_s=LANE_S) as witness:
         environment = {f"{name.upper()}_API_KEY": key_of(name) for name in PROVIDERS}
+        # What one run teaches would move the plan of the next, which is compared with it.
+        environment["YMERA_OUTCOME_DAYS"] = "0"
         environment |= {f"YMERA_{name.upper()}_BASE_URL": witness.base_url(name) for name in PROVIDERS}
         if url:
             environment["YMERA_DATABASE_URL"] = url

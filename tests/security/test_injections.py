@@ -37,6 +37,10 @@ async def test_an_injection_changes_nothing_but_the_text(
     injection: Injection, place: Place, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(
+        "YMERA_OUTCOME_DAYS", "0"
+    )  # what the twin's run teaches would move the plan of the other
+    settings = load_settings()
     harmless = await _harmless(injection.tokens, place, settings)
     before = files(tmp_path)
     with audit(inside=settings.ymera_data_dir) as heard:
