@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from ymera.nodes import journal as journals
 from ymera.nodes.calls import SCHEMA
 from ymera.nodes.database import Database, database_at
-from ymera.nodes.journal import DAY_SECONDS, UNDER_WAY, Entry, Journal, Place, place_in
+from ymera.nodes.journal import DAY_SECONDS, UNDER_WAY, About, Entry, Journal, Place, place_in
 from ymera.nodes.losses import lost_attempts, most_of
 from ymera.nodes.state import NO_USAGE
 from ymera.routing.catalogue import builtin_catalogue
@@ -202,11 +202,44 @@ def test_whatever_is_written_down_is_read_back(entry: Entry) -> None:
 # --- what goes --------------------------------------------------------------------------------------------
 
 
-async def test_the_calls_of_deleted_threads_are_of_no_thread(file: Path, journal: Journal) -> None:
+async def test_the_calls_of_deleted_threads_are_of_none_and_have_no_words(
+    file: Path, journal: Journal
+) -> None:
     for thread in ("a", "b", "c"):
-        await journal.begin(place(thread=thread, run=f"run of {thread}"), ENTRY)
+        entry = replace(ENTRY, about=About(task=f"the task of {thread}"))
+        await journal.begin(place(thread=thread, run=f"run of {thread}"), entry)
     await journal.forget(["a", "c", "never there"])
     assert sorted(thread for thread, *_ in rows(file)) == ["", "", "b"]
+    with closing(sqlite3.connect(file)) as db:
+        assert db.execute("SELECT task FROM calls ORDER BY task").fetchall() == [
+            ("",),
+            ("",),
+            ("the task of b",),
+        ]
+
+
+async def test_a_call_that_no_run_can_come_back_to_is_written_down_and_not_waited_for(
+    file: Path, journal: Journal
+) -> None:
+    nowhere = Place(run="r")
+    await journal.begin(nowhere, replace(ENTRY, checkpoint=""))
+    journal.end(nowhere, ended())
+    await journal.lost(HERE, "review", ())
+    assert rows(file) == [("", "review-2", "answered")]
+
+
+@pytest.mark.parametrize(
+    ("where", "written"), [(Place(run="r"), False), (HERE, True)], ids=["nothing kept", "kept"]
+)
+async def test_where_nothing_is_learned_only_calls_that_a_run_can_come_back_to_are_written_down(
+    where: Place, written: bool, file: Path
+) -> None:
+    database = database_at(file, "journal", SCHEMA, patience=5)
+    journal = Journal(database, days=0, clock=lambda: ENTRY.started_at)
+    await journal.begin(where, ENTRY)
+    journal.end(where, ended())
+    await journal.lost(HERE, "review", ())
+    assert bool(rows(file)) is written
 
 
 async def _begun(file: Path, times: Sequence[float], now: float) -> list[str]:
