@@ -188,6 +188,17 @@ async def test_feedback_on_a_stored_result_is_that_of_the_run_that_made_it(setti
     assert {row["score"] for row in await executor.services.outcomes.rows()} == {0.5}
 
 
+async def test_a_runs_own_outcome_does_not_keep_its_result_from_being_taken_again(settings: Settings) -> None:
+    executor = executor_of(settings, Script(judge=Line(text=REVISE)))
+    first = await executor.execute_with_multi_model("coding_agent", TASK)
+    await executor.record_feedback(first.run_id, 0.0)
+    fresh = executor_of(settings)
+    plan = await fresh.matcher.match_agent_to_models("coding_agent", TASK)
+    assert first.plan is not None
+    assert plan["phases"] != first.plan["phases"], "nothing was learned"
+    assert (await fresh.execute_with_multi_model("coding_agent", TASK)).cached
+
+
 @pytest.mark.parametrize(
     ("run_id", "score", "comment", "told"),
     [
