@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
+from random import Random
 from typing import Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.dial import FrontPoint, front, strategy_for
 from ..routing.errors import InputError
 from ..routing.matcher import TaskRequest, Wishes, find_agent, judgement
-from ..routing.ranking import Memo, World
+from ..routing.ranking import Exploration, Memo, World
 from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.words import load_lexicon
@@ -23,6 +24,7 @@ from .database import place_of
 from .experience import Experience
 from .faults import keys_of
 from .health import Health, mark_of
+from .scorers import installed_scorers
 from .settings import Settings, load_settings
 from .validators import VALIDATORS, schema_fault
 
@@ -102,11 +104,13 @@ class AgentModelMatcher:
         self.settings = settings or load_settings()
         self.health = health or Health(place_of(self.settings, "health"))
         self.experience = _experience(self.settings)
+        boldness = self.settings.ymera_exploration
+        self._exploration = Exploration(boldness=boldness, random=Random()) if boldness else None
         base = catalogue or load_catalogue(self.settings)
         self._base = base
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
         self.models: dict[str, ModelProfile] = dict(base.models)
-        self.scorers: list[WeightedScorer] = list(SCORERS)
+        self.scorers: list[WeightedScorer] = [*SCORERS, *installed_scorers()]
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
         self._unmoved: Memo = {}
@@ -190,6 +194,7 @@ class AgentModelMatcher:
             scorers=tuple(self.scorers),
             history=self._measured.history,
             paces=self._measured.paces,
+            exploration=self._exploration,
             memo=self._memo,
         )
 
@@ -209,7 +214,7 @@ class AgentModelMatcher:
 
     async def unmoved(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
         """Return the strategy as the catalogue alone has it: what was measured since moves it from run to run."""
-        world = replace(self._world(None), history=None, paces={}, memo=self._unmoved)
+        world = replace(self._world(None), history=None, paces={}, exploration=None, memo=self._unmoved)
         return await self._away(partial(strategy_for, request, wishes or self.wishes, world))
 
     async def _away(self, match: Callable[[], Strategy]) -> Strategy:

@@ -215,6 +215,12 @@ class Settings(BaseSettings):
         le=1,
         description="What a plan gives of quality for being cheaper: 0 (nothing) to 1.",
     )
+    ymera_exploration: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="How boldly models are tried out about which little is known: 0 (never) to 1; 0.7 was measured.",
+    )
     ymera_outcome_days: float = Field(
         default=180,
         ge=0,

@@ -102,10 +102,13 @@ def unseen(mean: float) -> Estimate:
 
 def explore(estimates: Mapping[str, Estimate], random: Random, boldness: float = BOLDNESS) -> str:
     """Return a model: the best by estimates that are drawn at random within their uncertainty (Thompson)."""
-    drawn = {
-        model: each.mean + boldness * each.deviation * random.gauss(0, 1) for model, each in estimates.items()
-    }
+    drawn = {model: each.mean + tried(each, boldness, random) for model, each in estimates.items()}
     return max(drawn, key=drawn.__getitem__)
+
+
+def tried(estimate: Estimate, boldness: float, random: Random) -> float:
+    """Return by how much a model is taken for better, or worse, than it is expected to be, this once."""
+    return boldness * estimate.deviation * random.gauss(0, 1)
 
 
 @dataclass(slots=True)

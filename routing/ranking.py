@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from math import log10
+from math import inf, log10
+from random import Random
 from typing import NamedTuple
 
 from .catalogue import Catalogue
-from .history import Estimate, History
+from .history import Estimate, History, tried
 from .outcomes import place_of
 from .paces import Pace
 from .prediction import NOTHING_SEEN, answer_tokens, input_tokens, predict, shown_too, with_safety
@@ -27,6 +28,8 @@ from .scoring import SCORERS, Case, WeightedScorer, expected_quality, present, r
 
 A_TENFOLD = 0.3
 """What a tenfold of cost, or of time, weighs against quality (0..1) where thrift, or haste, is 1."""
+MOST_TIMES_DEARER = 2.0
+"""A model that is tried out costs at most so many times as much as the one in whose place it stands."""
 LEAST_USD = 1e-6
 LEAST_SECONDS = 0.1
 """Less than this a phase does not cost or take, as far as it matters: what is free is no infinite times cheaper."""
@@ -56,11 +59,24 @@ Memo = dict[tuple[object, ...], Scored]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exploration:
+    """How models are tried out about which little is known (Thompson sampling).
+
+    Args:
+        boldness: share of its uncertainty by which a model may be taken for better than it is expected to be, 0..1.
+        random: a plan draws from it; the same state of it makes the same plan.
+    """
+
+    boldness: float
+    random: Random
+
+
+@dataclass(frozen=True, kw_only=True)
 class World:
     """What there is today: the catalogue, why a model may not be called (None: it may), and why it had better not be.
 
     `history` holds the outcomes so far, over the catalogue's judgement; `paces`, by model and phase, how long answers
-    were and took.
+    were and took. With an `exploration`, models about which little is known are tried out now and then.
 
     A `memo` may be shared by worlds with the same catalogue, scorers, history and paces.
     """
@@ -72,6 +88,7 @@ class World:
     scorers: tuple[WeightedScorer, ...] = SCORERS
     history: History | None = None
     paces: Mapping[tuple[str, str], Pace] = field(default_factory=dict)
+    exploration: Exploration | None = None
     memo: Memo = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -149,6 +166,8 @@ def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
     usable = [place for place in scored.order if place.model.key in choice.usable]
     if choice.thrift or choice.haste:
         usable = _weighed(usable, scored, choice, world)
+    if world.exploration:
+        usable = _tried_out(usable, scored, choice, world)
     if choice.cooling:
         usable.sort(key=lambda place: place.model.key in choice.cooling)
     return Ranking(
@@ -175,6 +194,28 @@ def _weighed(usable: list[Place], scored: Scored, choice: Choice, world: World) 
         weighed.append(place._replace(score=place.score - A_TENFOLD * given))
     weighed.sort(key=lambda place: (-round(place.score, 4), place.model.provider, place.model.name))
     return weighed
+
+
+def _tried_out(usable: list[Place], scored: Scored, choice: Choice, world: World) -> list[Place]:
+    """Put one model first that may be the best, for all that is known; none that costs much more than who is."""
+    if world.exploration is None or not usable:
+        return usable
+    drawn: dict[str, float] = {}
+    for place in usable:
+        estimate = expected_quality(place.model, scored.case, world.scorers)
+        drawn[place.model.key] = place.score + tried(
+            estimate, world.exploration.boldness, world.exploration.random
+        )
+    limit = _cost_of(usable[0], scored, choice, world) * MOST_TIMES_DEARER
+    allowed = [p for p in usable if p is usable[0] or _cost_of(p, scored, choice, world) <= limit]
+    first = max(allowed, key=lambda place: drawn[place.model.key])
+    return [first, *(place for place in usable if place is not first)]
+
+
+def _cost_of(place: Place, scored: Scored, choice: Choice, world: World) -> float:
+    """Return what a model is predicted to cost; what nobody knows is too much."""
+    cost = _predicted(place.model, scored, choice, world)["cost_usd"]
+    return inf if cost is None else max(cost, LEAST_USD)
 
 
 def _unfit(model: ModelProfile, phase: PhaseProfile, shown: int) -> Rejected:
@@ -239,7 +280,8 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
     first = kept[0] if kept else None
     if first:
         dialled = _dialled(ranked, ranking, choice, world)
-        first["reason"] = "; ".join([first["reason"], *dialled, *_passed_over(ranked, choice)])
+        told = [*dialled, *_trial(ranked, ranking, world), *_passed_over(ranked, choice)]
+        first["reason"] = "; ".join([first["reason"], *told])
     return PhasePlan(
         phase=phase.name,
         critical=phase.critical,
@@ -267,6 +309,15 @@ def _dialled(ranked: tuple[Place, ...], ranking: Ranking, choice: Choice, world:
     if choice.thrift and mine["cost_usd"] is not None and theirs["cost_usd"] is not None:
         told.append(f"{theirs['cost_usd']:.6f} → {mine['cost_usd']:.6f} USD")
     return [f"in place of {best.model.key} ({best.score:.2f}): {', '.join(told) or 'its price is not known'}"]
+
+
+def _trial(ranked: tuple[Place, ...], ranking: Ranking, world: World) -> list[str]:
+    """Say that the first model is being tried out."""
+    if world.exploration is None or ranked[0].score >= max(place.score for place in ranked):
+        return []
+    estimate = expected_quality(ranked[0].model, ranking.scored.case, world.scorers)
+    low, high = estimate.interval
+    return [f"tried out: its quality may lie between {low:.2f} and {high:.2f}"]
 
 
 def _predicted(model: ModelProfile, scored: Scored, choice: Choice, world: World) -> Prediction:
