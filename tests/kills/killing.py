@@ -249,8 +249,6 @@ async def opened_arena(folder: Path, *, url: str = "") -> AsyncIterator[Arena]:
         # What one run teaches would move the plan of the next, which is compared with it.
         environment["YMERA_OUTCOME_DAYS"] = "0"
         environment |= {f"YMERA_{name.upper()}_BASE_URL": witness.base_url(name) for name in PROVIDERS}
-        # A run is compared with one that nobody struck: what others taught in between must not plan it another way.
-        environment["YMERA_OUTCOME_DAYS"] = "0"
         if url:
             environment["YMERA_DATABASE_URL"] = url
         arena = Arena(nursery=nursery, witness=witness, environment=environment, folder=folder)
