@@ -27,11 +27,12 @@ from ymera.nodes.services import make_services
 from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext
 from ymera.nodes.validators import VALIDATORS
+from ymera.routing.attempts import Again
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.faults import TABLE, CooldownProfile, RetryProfile
 from ymera.routing.flow import key_of
 from ymera.routing.matcher import TaskRequest
-from ymera.routing.records import Again, AgentTaskProfile, ModelProfile, PhaseProfile, Reading
+from ymera.routing.records import AgentTaskProfile, ModelProfile, PhaseProfile, Reading
 from ymera.routing.scoring import SCORERS, skill_weights
 
 ROOT = Path(__file__).parent.parent

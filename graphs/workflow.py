@@ -45,11 +45,12 @@ from ..nodes.state import (
     view,
 )
 from ..routing.approvals import BEHIND, GATES, gates_in, known_gates
+from ..routing.attempts import Gate, RunView
 from ..routing.catalogue import Catalogue
 from ..routing.flow import Step, behind_gate, failure, joined, outcome, passed_by, status
 from ..routing.layout import Layout, arrange, sequence
 from ..routing.matcher import find_agent, find_phases
-from ..routing.records import Gate, PhaseProfile, RunView
+from ..routing.records import PhaseProfile
 from ..routing.task import PLAIN
 
 Workflow: TypeAlias = CompiledStateGraph[State, RunContext, RunInput, RunOutput]

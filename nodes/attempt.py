@@ -16,10 +16,10 @@ from typing import Any, TypeVar, cast
 
 from langgraph.config import get_stream_writer
 
+from ..routing.attempts import Attempt, Fault, Usage
 from ..routing.budget import is_free
 from ..routing.faults import FaultKind
 from ..routing.prediction import count_tokens, least_tokens, output_bound, with_safety
-from ..routing.records import Attempt, Fault, Usage
 from ..routing.retries import Situation, retry_after_fault
 from . import prices
 from .budgets import Ask, Refusal

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
+from ..routing.attempts import Usage
 from ..routing.budget import (
     NOTHING,
     Amount,
@@ -24,7 +25,7 @@ from ..routing.budget import (
     used_by_run,
     worst_case,
 )
-from ..routing.records import Limits, Usage
+from ..routing.records import Limits
 from .database import Place
 from .settings import SettingsError
 from .spending import Spending

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 
-from ..routing.records import Fault
+from ..routing.attempts import Fault
 from .faults import fault_of, finish_fault, make_fault, redacted, retry_after, secrets_of
 from .hedge import Contender
 from .job import Answer, Job, Made

@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
+from ..routing.attempts import Fault
 from ..routing.errors import YmeraError
 from ..routing.faults import FaultKind, Signs, classify, classify_finish, is_wrapper, kind_profile
-from ..routing.records import Fault, ProviderProfile
+from ..routing.records import ProviderProfile
 from .addresses import address_of
 from .settings import Settings
 

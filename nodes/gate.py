@@ -25,10 +25,11 @@ from ..routing.approvals import (
     reopened,
     replies,
 )
+from ..routing.attempts import Gate
 from ..routing.errors import InputError, NoUsableModelError
 from ..routing.flow import key_of, made_in, phase_plan
 from ..routing.matcher import TaskRequest
-from ..routing.records import Candidate, Gate
+from ..routing.records import Candidate
 from .services import Services
 from .state import PlainNode, State, view
 from .verdicts import describe

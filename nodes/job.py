@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks, add_usage
 
+from ..routing.attempts import Again, Attempt, Fault, Usage, Verdict
 from ..routing.records import (
-    Again,
     AgentTaskProfile,
-    Attempt,
     Candidate,
-    Fault,
     Limits,
     ModelProfile,
     PhaseProfile,
     ProviderProfile,
     Rejected,
-    Usage,
-    Verdict,
 )
 from .journal import NOTHING, About, Place
 

@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from ..routing.attempts import Attempt, Usage
 from ..routing.errors import InputError
 from ..routing.outcomes import ANSWERED, quality_of_end
-from ..routing.records import Attempt, Usage
 from .database import Database, DatabaseError, Rows
 from .encryption import Cipher
 

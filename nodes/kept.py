@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from ..routing.records import Approval, Attempt, Strategy, Usage, Verdict
+from ..routing.attempts import Approval, Attempt, Usage, Verdict
+from ..routing.records import Strategy
 
 UNREADABLE = (
     sqlite3.DatabaseError,

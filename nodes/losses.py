@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..routing.attempts import Attempt, Fault, Retry, RunView, Usage
 from ..routing.catalogue import Catalogue
 from ..routing.flow import attempt_seconds, attempts_of, is_lost, key_of, next_turn
 from ..routing.prediction import output_bound
-from ..routing.records import Attempt, Fault, Retry, RunView, Usage
 from ..routing.retries import Situation, retry_after_fault
 from .faults import make_fault
 from .journal import UNDER_WAY, Entry

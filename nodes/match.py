@@ -14,9 +14,10 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from ..routing.approvals import left_out
+from ..routing.attempts import Gate
 from ..routing.layout import Layout
 from ..routing.matcher import TaskRequest, Wishes
-from ..routing.records import Gate, Strategy
+from ..routing.records import Strategy
 from .services import Services
 from .state import NO_USAGE, STATE_FORMAT, Node, RunContext, State, Wanted
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ..routing.attempts import Verdict
 from ..routing.errors import InputError
 from ..routing.outcomes import ANSWERED, check_score, quality_of_verdict
-from ..routing.records import Verdict
 from .database import Rows
 from .journal import Journal
 

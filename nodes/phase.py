@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage
 from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import Runtime
 
+from ..routing.attempts import Attempt, Fault, RunView, Verdict
 from ..routing.catalogue import Catalogue
 from ..routing.flow import (
     Turn,
@@ -32,17 +33,7 @@ from ..routing.layout import Layout
 from ..routing.matcher import find_agent
 from ..routing.outcomes import domain_of, judged_by
 from ..routing.prediction import first_token_seconds
-from ..routing.records import (
-    AgentTaskProfile,
-    Attempt,
-    Candidate,
-    Fault,
-    ModelProfile,
-    PhaseProfile,
-    Rejected,
-    RunView,
-    Verdict,
-)
+from ..routing.records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Rejected
 from .attempt import attempt
 from .faults import keys_of
 from .health import mark_of

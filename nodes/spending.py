@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ..routing.attempts import Usage
 from ..routing.budget import NOTHING, Amount, Ask, Grant, Refusal, grant_in_day, settled, worst_case
 from ..routing.errors import InputError
-from ..routing.records import Usage
 from .database import DatabaseError, Place, Rows, database_at
 
 SCHEMA = """

@@ -12,10 +12,11 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from ..routing.attempts import Approval, Attempt, Gate, RunView, Usage, Verdict
 from ..routing.errors import ResumeError
 from ..routing.forks import Origin
 from ..routing.layout import Layout
-from ..routing.records import Approval, Attempt, Gate, PhasePlan, RunView, Strategy, Usage, Verdict
+from ..routing.records import PhasePlan, Strategy
 
 Value = TypeVar("Value")
 

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import LangChainTracer, Run
 from langsmith.run_helpers import get_current_run_tree
 
-from ..routing.records import Attempt
+from ..routing.attempts import Attempt
 
 Hide = Callable[[str], str]
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages.ai import UsageMetadata
 
+from ..routing.attempts import Usage
 from ..routing.faults import FaultKind
 from ..routing.prediction import count_tokens
-from ..routing.records import ModelProfile, Usage
+from ..routing.records import ModelProfile
 from . import prices
 from .state import NO_USAGE
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..routing.records import Check
+from ..routing.attempts import Check
 
 FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*(.*)")
 LANGUAGE = re.compile(r"\{?\.?([\w+#-]*)")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..routing.records import Check, Decision, Verdict
+from ..routing.attempts import Check, Decision, Verdict
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

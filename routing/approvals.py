@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, get_args
 
 from typing_extensions import TypedDict
 
+from .attempts import Approval, Gate, Reply, RunView, Verdict
 from .errors import InputError
 from .flow import answer_of, made_in, phase_plan, ranking
 from .layout import Layout
 from .limits import LARGEST_PARAMETERS
-from .records import Approval, Candidate, Gate, PhasePlan, Reply, RunView, Strategy, Verdict
+from .records import Candidate, PhasePlan, Strategy
 
 GATES: tuple[Gate, ...] = get_args(Gate)
 BEHIND: dict[Gate, str] = {"plan": "planning", "review": "review"}

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Literal
 
-from .records import Limits, Price, Usage
+from .attempts import Usage
+from .records import Limits, Price
 
 NANO = 10**9
 STEP = 256

@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .attempts import Again, Then
 from .errors import CatalogueError
-from .records import Again, Then
 
 FaultKind = Literal[
     "rate_limited",

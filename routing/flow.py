@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
+from .attempts import Again, Attempt, Gate, RunView, Verdict
 from .forks import own
-from .records import Again, Attempt, Candidate, Gate, PhasePlan, RunView, Verdict
+from .records import Candidate, PhasePlan
 
 Step = Literal["next", "accepted", "retry", "fallback", "failed", "budget", "rejected", "another model"]
 Status = Literal["running", "succeeded", "failed", "no_model", "budget"]

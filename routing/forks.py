@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from typing_extensions import TypedDict
 
-from .records import Attempt, Candidate, Fault, Usage
+from .attempts import Attempt, Fault, Usage
+from .records import Candidate
 
 PERSON = "person"
 """Who stands as the provider of an output that was written by hand."""

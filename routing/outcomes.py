@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from .attempts import Attempt, Decision, RunView
 from .errors import InputError
 from .flow import phase_plan
 from .forks import PERSON
 from .history import Place
-from .records import Attempt, Decision, RunView
 
 ANSWERED = "answered"
 """Outcome of an attempt that answered; every other outcome is a kind of fault."""

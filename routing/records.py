@@ -1,4 +1,4 @@
-"""The words of YMERA: what a model, an agent, a phase, a plan and an attempt are.
+"""The words of YMERA: what a model, an agent, a phase and a plan are.
 
 Values that live in Python are frozen keyword-only dataclasses. Values that go into the graph's state, into
 a checkpoint or out as JSON are `TypedDict`s of plain JSON types (a dataclass in a checkpoint comes back as a
@@ -21,14 +21,7 @@ Complexity = Literal["low", "normal", "high"]
 Level = Literal["normal", "high"]
 Status = Literal["active", "deprecated", "retired"]
 Origin = Literal["specification", "ours", "measured", "user"]
-Decision = Literal["accept", "revise"]
-Then = Literal["next", "elsewhere", "drop_provider", "stop"]
-Again = Literal["same", "compact", "repair"]
-"""How a model is tried again: with the same request, a shorter one, or its own answer to be mended."""
 StructuredOutput = Literal["json_schema", "function_calling", "none"]
-Gate = Literal["plan", "review"]
-"""Where a run may wait for a person."""
-Reply = Literal["approve", "edit", "reject", "accept", "revise", "model"]
 
 
 NOTICE_DAYS = 30
@@ -315,112 +308,3 @@ class Strategy(TypedDict):
 
 
 # --- the run ---------------------------------------------------------------------------------------------
-
-
-class Usage(TypedDict):
-    """Tokens and money of one or more attempts.
-
-    `unpriced` counts the attempts whose cost is not known; with any, `cost_usd` is a lower bound. `estimated`
-    counts those that broke off before the provider reported: their tokens are counted by us.
-    """
-
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    cost_usd: float
-    unpriced: int
-    estimated: int
-
-
-class Retry(TypedDict):
-    """That a model is tried again: how, and after how many seconds."""
-
-    again: Again
-    wait: float
-
-
-class Fault(TypedDict):
-    """Why an attempt failed: a kind of the closed set in data/faults.toml, a message, and what follows.
-
-    `then` is what follows once the model is not tried again, as `retry` says.
-    """
-
-    kind: str
-    message: str
-    then: Then
-    retry: NotRequired[Retry]
-
-
-class Attempt(TypedDict):
-    """One call of one model in one phase, answered or not.
-
-    Args:
-        started_at: epoch seconds, when the call was made.
-        seconds: how long the call took.
-        waited: seconds between the turn and the call: for a retry's delay, or a rate limit.
-        again: how it tries the model of the attempt before it again.
-        avoided: models that rank higher and were passed over, because they are cooling down.
-        partial: what a failed attempt had said before it failed.
-        note: what became of the answer.
-        inherited: another run made it, from which this one was forked.
-    """
-
-    id: str
-    phase: str
-    number: int
-    model: str
-    provider: str
-    served_model: str | None
-    ok: bool
-    fault: Fault | None
-    started_at: float
-    seconds: float
-    first_token_seconds: float | None
-    usage: Usage
-    waited: NotRequired[float]
-    again: NotRequired[Again]
-    avoided: NotRequired[list[Rejected]]
-    partial: NotRequired[str]
-    note: NotRequired[str]
-    inherited: NotRequired[bool]
-
-
-class Check(TypedDict):
-    """A deterministic check of an output."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-class Verdict(TypedDict):
-    """What a judging phase decided, what it found, and what the deterministic checks say beside it."""
-
-    decision: Decision
-    findings: list[str]
-    checks: list[Check]
-
-
-class Approval(TypedDict):
-    """What a person decided at a gate; the reason, note or model that goes with it; and when (epoch seconds)."""
-
-    gate: Gate
-    decision: Reply
-    said: str
-    at: float
-
-
-class RunView(TypedDict, total=False):
-    """The part of a run's state from which its next step is decided.
-
-    Args:
-        reopened: phases that are made again, with how many of their attempts no longer count.
-    """
-
-    plan: Strategy
-    attempts: list[Attempt]
-    verdicts: dict[str, Verdict]
-    usage: Usage
-    approvals: list[Approval]
-    reopened: dict[str, int]

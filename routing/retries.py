@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .attempts import Retry
 from .faults import FaultKind, RetryProfile, kind_profile
-from .records import Retry
 
 JITTER = 0.25
 """Part of a wait that is added at random, so that runs which failed together do not come back together."""

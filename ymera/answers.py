@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from .routing.approvals import FORMS, Question
+from .routing.attempts import Reply
 from .routing.errors import InputError
-from .routing.records import Reply
 
 OPTIONS = {
     "text": ("--edit", "FILE"),

@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .answers import read_options
 from .cli_batch import batch
+from .cli_match import frontier, match
 from .cli_models import models_app
 from .cli_outcomes import feedback, outcomes_app
 from .cli_threads import compare, fork, history, threads_app
-from .exits import FAILED, NO_MODEL, SUCCESS, Commands
+from .exits import FAILED, SUCCESS, Commands
 from .inputs import (
     check_output,
     check_providers,
@@ -27,6 +28,8 @@ from .inputs import (
     settings_with,
 )
 from .options import (
+    DEFAULT_AGENT,
+    DEFAULT_ATTEMPTS,
     Agent,
     AnotherModel,
     AnswerWith,
@@ -65,14 +68,11 @@ from .options import (
     Why,
 )
 from .routing.approvals import known_gates
-from .terminal import print_json, say, show_logs
+from .terminal import print_json, show_logs
 
 if TYPE_CHECKING:
     from .nodes.state import RunContext
     from .routing.records import AgentTaskProfile
-
-DEFAULT_AGENT = "coding_agent"
-DEFAULT_ATTEMPTS = 4
 
 app = typer.Typer(
     cls=Commands,
@@ -240,114 +240,6 @@ def resume(
 
 
 @app.command()
-def match(
-    task: Task,
-    agent: Agent = DEFAULT_AGENT,
-    param: Param = None,
-    params: Params = None,
-    phases: Phases = None,
-    strategy: Strategy = None,
-    model: Model = None,
-    provider: Provider = None,
-    thrift: Thrift = None,
-    most_usd: MostUsd = None,
-    most_seconds: MostSeconds = None,
-    least_quality: LeastQuality = None,
-    budget_usd: BudgetUsd = None,
-    attempts: Attempts = DEFAULT_ATTEMPTS,
-    strict: Strict = None,
-    catalogue: CatalogueFile = None,
-    as_json: AsJson = False,
-    verbose: Verbose = 0,
-) -> None:
-    """Show who would do a task, and why."""
-    show_logs(verbose)
-    import asyncio
-
-    from .nodes.matching import AgentModelMatcher
-    from .routing.matcher import TaskRequest
-
-    matcher = AgentModelMatcher(settings_with(catalogue))
-    check_providers(provider or [], matcher.catalogue.providers)
-    wishes = replace(
-        matcher.wishes,
-        strategy=strategy or matcher.wishes.strategy,
-        model=model,
-        providers=tuple(provider or []),
-        usd=budget_usd,
-        thrift=matcher.wishes.thrift if thrift is None else thrift,
-        most_usd=most_usd,
-        most_seconds=most_seconds,
-        least_quality=least_quality,
-        attempts=attempts,
-        strict=matcher.wishes.strict if strict is None else strict,
-    )
-    request = TaskRequest(
-        agent_name=agent,
-        description=read_task(task),
-        parameters=read_parameters(params, param or []),
-        phases=read_names(phases),
-    )
-    plan = asyncio.run(matcher.choose(request, wishes))
-    if as_json:
-        print_json(plan)
-    else:
-        from .report import put, strategy_view
-
-        put(strategy_view(plan, every=verbose > 0))
-    for warning in plan["warnings"]:
-        say(f"warning: {warning}")
-    unmanned = [
-        phase["phase"] for phase in plan["phases"] if phase["critical"] and phase["primary_model"] is None
-    ]
-    if unmanned:
-        say(f"No usable model for {', '.join(unmanned)}. `ymera models` says what it takes to use each.")
-    raise typer.Exit(NO_MODEL if unmanned else SUCCESS)
-
-
-@app.command()
-def frontier(
-    task: Task,
-    agent: Agent = DEFAULT_AGENT,
-    param: Param = None,
-    params: Params = None,
-    phases: Phases = None,
-    strategy: Strategy = None,
-    provider: Provider = None,
-    catalogue: CatalogueFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the plans for a task from the best to the cheapest, as predicted."""
-    show_logs(0)
-    import asyncio
-
-    from .nodes.matching import AgentModelMatcher
-    from .routing.matcher import TaskRequest
-
-    matcher = AgentModelMatcher(settings_with(catalogue))
-    check_providers(provider or [], matcher.catalogue.providers)
-    request = TaskRequest(
-        agent_name=agent,
-        description=read_task(task),
-        parameters=read_parameters(params, param or []),
-        phases=read_names(phases),
-    )
-    asyncio.run(matcher.look())
-    wishes = replace(
-        matcher.wishes,
-        strategy=strategy or matcher.wishes.strategy,
-        providers=tuple(provider or []),
-    )
-    points = matcher.front(request, wishes)
-    if as_json:
-        print_json([asdict(point) for point in points])
-    else:
-        from .report import front_view, put
-
-        put(front_view(points))
-
-
-@app.command()
 def agents(catalogue: CatalogueFile = None, as_json: AsJson = False) -> None:
     """List the agents with their phases."""
     show_logs(0)
@@ -433,5 +325,5 @@ def doctor(probe: Probe = False, probe_timeout: ProbeTimeout = 20.0, as_json: As
     raise typer.Exit(SUCCESS if all(finding.ok is not False for finding in findings) else FAILED)
 
 
-for _command in (batch, history, fork, compare, feedback):
+for _command in (match, frontier, batch, history, fork, compare, feedback):
     app.command()(_command)

@@ -8,7 +8,8 @@ from typing_extensions import TypedDict
 
 from .results import MultiModelResult
 from .routing.approvals import Question
-from .routing.records import Again, Attempt, Strategy
+from .routing.attempts import Again, Attempt
+from .routing.records import Strategy
 
 
 class ProgressEvent(TypedDict, total=False):

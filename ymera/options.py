@@ -8,7 +8,10 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from .exits import AS_JSON
-from .routing.records import Reply
+from .routing.attempts import Reply
+
+DEFAULT_AGENT = "coding_agent"
+DEFAULT_ATTEMPTS = 4
 
 StrategyName: TypeAlias = Literal["auto", "multi_model", "single_model"]
 

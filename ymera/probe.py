@@ -25,9 +25,10 @@ from .nodes.job import Answer
 from .nodes.providers import ChatModels
 from .nodes.usage import served_model, usage_of
 from .report import FREE_PROVIDERS, Spent, cost_text
+from .routing.attempts import Fault, Usage
 from .routing.faults import FaultKind, kind_profile
 from .routing.prediction import count_tokens
-from .routing.records import Fault, ModelProfile, ProviderProfile, Usage
+from .routing.records import ModelProfile, ProviderProfile
 from .terminal import say
 
 if TYPE_CHECKING:

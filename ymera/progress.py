@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .nodes.weights_sources import Progress as Step
     from .nodes.weights_sources import Report
     from .results import MultiModelResult
-    from .routing.records import Attempt, Strategy
+    from .routing.attempts import Attempt
+    from .routing.records import Strategy
 
 RowState = Literal["waiting", "running", "answered", "failed", "skipped"]
 

@@ -20,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .results import MultiModelResult, PhaseResult
-from .routing.records import Attempt, Candidate, PhasePlan, Prediction, Reading, Rejected, Strategy, Verdict
+from .routing.attempts import Attempt, Verdict
+from .routing.records import Candidate, PhasePlan, Prediction, Reading, Rejected, Strategy
 from .terminal import harmless
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .routing.approvals import Question
+from .routing.attempts import Approval, Attempt, RunView, Verdict
 from .routing.errors import InputError
 from .routing.flow import (
     answer_of,
@@ -22,7 +23,7 @@ from .routing.flow import (
     stopped_by_budget,
 )
 from .routing.forks import PERSON, Origin, own
-from .routing.records import Approval, Attempt, RunView, Strategy, Verdict
+from .routing.records import Strategy
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

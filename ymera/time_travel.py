@@ -19,11 +19,12 @@ from .nodes.state import NO_USAGE, State, add_usage, view
 from .nodes.verdicts import WANTED, describe, parse_verdict
 from .results import MultiModelResult
 from .routing.approvals import put_first
+from .routing.attempts import Attempt, Verdict
 from .routing.errors import InputError, ResumeError
 from .routing.flow import answer_of, attempts_of, made_in, phase_plan
 from .routing.forks import Origin, by_hand, inherited
 from .routing.limits import check_name
-from .routing.records import Attempt, Candidate, Verdict
+from .routing.records import Candidate
 from .thread_run import config_of, readable, sole
 from .threads import OpenThread, open_thread
 

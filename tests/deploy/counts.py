@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from tests.kills.witness import Seen
 from ymera import MultiModelResult
+from ymera.routing.attempts import Attempt
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.records import Attempt
 
 WIDTH = {"m1": 2}
 """Calls of a run that may be in flight at once, where it is more than one."""

@@ -17,8 +17,9 @@ from ymera.nodes.providers import ChatModels
 from ymera.nodes.services import Services, services_over
 from ymera.nodes.settings import Settings
 from ymera.results import MultiModelResult, result_of
+from ymera.routing.attempts import Attempt
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.records import AgentTaskProfile, Attempt, ModelProfile, Price
+from ymera.routing.records import AgentTaskProfile, ModelProfile, Price
 
 from .matrix import Outcome, Row, Situation
 

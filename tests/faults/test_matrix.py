@@ -18,8 +18,8 @@ from tests.servers.faulty import Answer, FaultyServer, Reply
 from ymera.nodes.providers import ChatModels
 from ymera.nodes.settings import Settings, load_settings
 from ymera.nodes.usage import MAYBE_BILLED
+from ymera.routing.attempts import Attempt
 from ymera.routing.faults import TABLE
-from ymera.routing.records import Attempt
 
 from .cell import RESCUE, SECRET_WORD, WORK, Seen, closed_port, run_cell, services_for
 from .matrix import PAIRS, ROWS, SITUATIONS, Cell, Row, Situation, expected, is_streamed

@@ -16,9 +16,9 @@ from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.services import Services
 from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext
+from ymera.routing.attempts import Gate
 from ymera.routing.errors import InputError
 from ymera.routing.flow import key_of
-from ymera.routing.records import Gate
 
 TASK = "Build the importer that the finance team needs for its monthly statements"
 BOTH: tuple[Gate, ...] = ("plan", "review")

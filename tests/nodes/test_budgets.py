@@ -16,9 +16,10 @@ from ymera.nodes import budgets as budgets_module
 from ymera.nodes.budgets import Ask, Budgets, Grant, Refusal
 from ymera.nodes.settings import Settings, SettingsError, load_settings
 from ymera.nodes.state import NO_USAGE
+from ymera.routing.attempts import Usage
 from ymera.routing.budget import DailyUsd
 from ymera.routing.errors import InputError
-from ymera.routing.records import Limits, Price, Usage
+from ymera.routing.records import Limits, Price
 
 from .daily_file import spent_today
 

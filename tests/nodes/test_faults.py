@@ -34,7 +34,7 @@ from ymera.nodes.faults import (
 from ymera.nodes.providers import ChatModels
 from ymera.nodes.settings import Settings, load_settings
 from ymera.nodes.sse import BrokenReplyError, FailedReplyError, UnreadableReplyError
-from ymera.routing import records
+from ymera.routing import attempts
 from ymera.routing.errors import InputError, WeightsError
 
 from ..servers.cases import CASES, HUGE, Place
@@ -53,7 +53,7 @@ ADDED_UP = {"usage twice", "length, said twice"}
 class Outcome:
     """What came of a call: the fault that is written down, and what the client had handed on by then."""
 
-    fault: records.Fault | None
+    fault: attempts.Fault | None
     message: AIMessage | None = None
 
     @property

@@ -26,11 +26,11 @@ from ymera.nodes.database import Database, database_at
 from ymera.nodes.journal import DAY_SECONDS, UNDER_WAY, About, Entry, Journal, Place, place_in
 from ymera.nodes.losses import lost_attempts, most_of
 from ymera.nodes.state import NO_USAGE
+from ymera.routing.attempts import Attempt, Fault, Retry, RunView, Usage
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.flow import is_lost, key_of, next_turn
 from ymera.routing.outcomes import ANSWERED
 from ymera.routing.prediction import output_bound
-from ymera.routing.records import Attempt, Fault, Retry, RunView, Usage
 
 from ..routing.test_flow import attempt, planned, run
 

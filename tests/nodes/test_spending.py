@@ -17,9 +17,10 @@ import pytest
 
 from ymera.nodes.spending import Spending
 from ymera.nodes.state import NO_USAGE
+from ymera.routing.attempts import Usage
 from ymera.routing.budget import Ask, Grant
 from ymera.routing.errors import InputError
-from ymera.routing.records import Price, Usage
+from ymera.routing.records import Price
 
 from .daily_file import spent_by_day, spent_today
 

@@ -23,7 +23,7 @@ from ymera.nodes.state import (
     sum_usage,
     view,
 )
-from ymera.routing.records import Usage
+from ymera.routing.attempts import Usage
 
 COUNTS = st.integers(0, 10**9)
 USAGES = st.builds(

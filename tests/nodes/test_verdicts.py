@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ymera.nodes.verdicts import LONGEST, SCHEMA, describe, parse_verdict, with_checks
-from ymera.routing.records import Check, Verdict
+from ymera.routing.attempts import Check, Verdict
 
 ACCEPT = '{"findings": [], "decision": "accept"}'
 REVISE = '{"findings": ["a bug"], "decision": "revise"}'

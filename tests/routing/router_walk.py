@@ -9,6 +9,7 @@ from datetime import date
 
 from ymera.nodes.state import NO_USAGE, add_usage
 from ymera.routing import flow
+from ymera.routing.attempts import Again, Attempt, Decision, Fault, RunView, Usage, Verdict
 from ymera.routing.availability import (
     Changes,
     Cooldowns,
@@ -24,20 +25,7 @@ from ymera.routing.faults import FaultKind, kind_profile
 from ymera.routing.layout import Layout
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
 from ymera.routing.ranking import World
-from ymera.routing.records import (
-    Again,
-    Attempt,
-    Candidate,
-    Decision,
-    Fault,
-    ModelProfile,
-    Price,
-    ProviderProfile,
-    RunView,
-    Strategy,
-    Usage,
-    Verdict,
-)
+from ymera.routing.records import Candidate, ModelProfile, Price, ProviderProfile, Strategy
 from ymera.routing.retries import Situation, retry_after_fault
 
 TODAY = date(2026, 11, 25)

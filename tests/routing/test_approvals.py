@@ -24,9 +24,9 @@ from ymera.routing.approvals import (
     reopened,
     replies,
 )
+from ymera.routing.attempts import Gate, Reply, RunView, Verdict
 from ymera.routing.errors import InputError
 from ymera.routing.limits import LARGEST_PARAMETERS
-from ymera.routing.records import Gate, Reply, RunView, Verdict
 
 from .test_flow import attempt, candidate, planned, run
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from ymera.routing.attempts import Usage
 from ymera.routing.budget import (
     NANO,
     NOTHING,
@@ -27,7 +28,7 @@ from ymera.routing.budget import (
     used_by_run,
     worst_case,
 )
-from ymera.routing.records import Limits, Price, Usage
+from ymera.routing.records import Limits, Price
 
 FREE = Price(input=0, output=0)
 CALL = Ask(

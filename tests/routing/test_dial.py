@@ -155,7 +155,9 @@ def test_of_two_limits_neither_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    "without", [frozenset(), frozenset({"embedded"}), frozenset({"mistral", "openai"})], ids=str
+    "without",
+    [frozenset(), frozenset({"embedded"}), frozenset({"mistral", "openai"})],
+    ids=["everybody", "none embedded", "neither Mistral nor OpenAI"],
 )
 @pytest.mark.parametrize("strategy", ["single_model", "multi_model"])
 def test_along_the_front_plans_get_cheaper_and_never_better(strategy: str, without: frozenset[str]) -> None:

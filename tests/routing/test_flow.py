@@ -12,23 +12,9 @@ from hypothesis import strategies as st
 
 from ymera.nodes.state import NO_USAGE
 from ymera.routing import flow
+from ymera.routing.attempts import Attempt, Decision, Fault, Retry, RunView, Then, Usage, Verdict
 from ymera.routing.faults import TABLE, FaultKind
-from ymera.routing.records import (
-    Attempt,
-    Candidate,
-    Decision,
-    Fault,
-    Limits,
-    PhasePlan,
-    Prediction,
-    Reading,
-    Retry,
-    RunView,
-    Strategy,
-    Then,
-    Usage,
-    Verdict,
-)
+from ymera.routing.records import Candidate, Limits, PhasePlan, Prediction, Reading, Strategy
 from ymera.routing.retries import Situation, retry_after_fault
 
 NO_LIMITS = Limits(usd=None, tokens=None, seconds=None, attempts=4, phase_seconds=300)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from ymera.routing.attempts import Attempt, RunView
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.errors import InputError
 from ymera.routing.faults import TABLE
@@ -15,7 +16,7 @@ from ymera.routing.history import History, Place
 from ymera.routing.matcher import TaskRequest, Wishes, judgement, make_strategy
 from ymera.routing.outcomes import BAD_ANSWERS, check_score, domain_of, judged_by, quality_of_end
 from ymera.routing.ranking import World
-from ymera.routing.records import Attempt, PhasePlan, RunView, Strategy
+from ymera.routing.records import PhasePlan, Strategy
 from ymera.routing.scoring import SCORERS
 
 TODAY = date(2026, 11, 25)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ymera.routing.attempts import Again
 from ymera.routing.faults import TABLE, FaultKind
-from ymera.routing.records import Again
 from ymera.routing.retries import JITTER, Situation, retry_after_fault
 
 FIRST = Situation(tries=1, left=300.0, others=True, shrinkable=True)

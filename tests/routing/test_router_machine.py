@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ymera.routing import flow
+from ymera.routing.attempts import Attempt, Decision, RunView
 from ymera.routing.faults import TABLE, FaultKind
 from ymera.routing.layout import Layout
 from ymera.routing.matcher import Wishes
-from ymera.routing.records import Attempt, Candidate, Decision, RunView
+from ymera.routing.records import Candidate
 
 from .router_walk import CATALOGUE, PROVIDERS, Call, Lane, Outcome, Process, Run
 

@@ -19,8 +19,8 @@ from typing_extensions import TypedDict
 from tests.servers.replies import Tokens
 from ymera import MultiModelExecutor, MultiModelResult, RunContext
 from ymera.nodes.usage import MAYBE_BILLED
+from ymera.routing.attempts import Attempt, Usage
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.records import Attempt, Usage
 
 from .till import BROKEN, CLIENTS, PHASES, PLAIN, Receipt
 

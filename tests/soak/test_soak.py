@@ -16,8 +16,8 @@ from tests.servers.faulty import FaultyServer
 from ymera import MultiModelExecutor
 from ymera.nodes.settings import load_settings
 from ymera.nodes.state import NO_USAGE
+from ymera.routing.attempts import Usage
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.records import Usage
 
 from .books import Books, Entry, Made, compare, make_run
 from .till import CLIENTS, PASSING, Receipt, Till, healthy

@@ -29,7 +29,8 @@ from ymera import (
     get_multi_model_executor,
 )
 from ymera.graphs.workflow import Workflow, build, graph
-from ymera.routing.records import Attempt, Candidate, PhasePlan, Reading, Rejected, Verdict
+from ymera.routing.attempts import Attempt, Verdict
+from ymera.routing.records import Candidate, PhasePlan, Reading, Rejected
 from ymera.routing.scoring import Case, WeightedScorer
 
 

@@ -24,7 +24,7 @@ from ymera import (
     Settings,
     TaskPhase,
 )
-from ymera.routing.records import Verdict
+from ymera.routing.attempts import Verdict
 
 TASK = "Create a FastAPI endpoint for user management"
 DOWN = ConnectionError("no route to host")

@@ -23,10 +23,11 @@ from ymera.report import (
     strategy_view,
 )
 from ymera.results import MultiModelResult, PhaseResult
+from ymera.routing.attempts import Attempt, Fault, Usage, Verdict
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
 from ymera.routing.ranking import World
-from ymera.routing.records import Attempt, Fault, Strategy, Usage, Verdict
+from ymera.routing.records import Strategy
 from ymera.terminal import harmless
 
 

@@ -11,20 +11,8 @@ from hypothesis import strategies as st
 
 from ymera.nodes.state import NO_USAGE, State, add_usage
 from ymera.results import MultiModelResult, PhaseResult, result_of
-from ymera.routing.records import (
-    Attempt,
-    Candidate,
-    Decision,
-    Fault,
-    Limits,
-    PhasePlan,
-    Prediction,
-    Reading,
-    Strategy,
-    Then,
-    Usage,
-    Verdict,
-)
+from ymera.routing.attempts import Attempt, Decision, Fault, Then, Usage, Verdict
+from ymera.routing.records import Candidate, Limits, PhasePlan, Prediction, Reading, Strategy
 
 SPECIFIED_PHASE = {
     "phase": "str",
