@@ -181,9 +181,9 @@ class _DatabaseLocks:
     def free(self, thread: str) -> None:
         with self._lock:
             self._held.discard(thread)
-            if self._held:
-                with suppress(DatabaseError):  # a connection that was lost has freed its locks
-                    self._ask("SELECT pg_advisory_unlock(%s)", thread)
+            # Closing frees it as well, but later: the server may take a while to notice.
+            with suppress(DatabaseError):  # a connection that was lost has freed its locks
+                self._ask("SELECT pg_advisory_unlock(%s)", thread)
             self._close_unless_used()
 
     def _ask(self, sql: str, thread: str) -> bool:
