@@ -12,6 +12,9 @@ turn independently; a join node behind them decides once over all.
 
 Where a run is to wait for a person, a gate stands behind the phase that is judged: `approve_plan` (edges `next`
 and `rejected`) and `approve_review` (edges `next`, `accepted`, and `another model`, which leads back).
+
+What was judged may lead a run out of the order of its phases (`routing.ways`): edges `escalate` and `again` lead back,
+`mend first` and `enough` past what comes next. Where a person decides, none of them is taken.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ from ..routing.layout import Layout, arrange, sequence
 from ..routing.matcher import find_agent, find_phases
 from ..routing.records import PhaseProfile
 from ..routing.task import PLAIN
+from ..routing.ways import between, first_made, maker, place_of, ways
 
 Workflow: TypeAlias = CompiledStateGraph[State, RunContext, RunInput, RunOutput]
 _Graph: TypeAlias = StateGraph[State, RunContext, RunInput, RunOutput]
@@ -86,6 +90,9 @@ async def join(state: State) -> dict[str, Any]:
     return {}
 
 
+_ONCE_MORE = "retry or fallback or escalate"
+
+
 def lane(phase: str, services: Services, layout: Layout) -> PlainNode:
     """Return a node that runs a phase beside others, its fallback loop turning on its own."""
     graph = StateGraph(State, context_schema=RunContext)
@@ -93,29 +100,31 @@ def lane(phase: str, services: Services, layout: Layout) -> PlainNode:
     graph.add_edge(START, "attempt")
 
     def after(state: State) -> str:
-        return "retry or fallback" if outcome(view(state), phase) in ("retry", "fallback") else "done"
+        return _ONCE_MORE if outcome(view(state), phase) in ("retry", "fallback", "escalate") else "done"
 
-    graph.add_conditional_edges("attempt", Rule("lane", after), {"retry or fallback": "attempt", "done": END})
+    graph.add_conditional_edges("attempt", Rule("lane", after), {_ONCE_MORE: "attempt", "done": END})
     compiled = graph.compile(name=phase)
 
     async def run(state: State) -> dict[str, Any]:
-        made = len(state.get("attempts", []))
         inside = {channel: value for channel, value in state.items() if channel != "messages"}
         after: dict[str, Any] = await compiled.ainvoke(inside)  # type: ignore[call-overload]
-        return {**_what_is_new(after, made, phase), **_what_is_planned(state, after, phase)}
+        return {**_what_is_new(state, after, phase), **_what_is_planned(state, after, phase)}
 
     return run
 
 
-def _what_is_new(after: dict[str, Any], made: int, phase: str) -> dict[str, Any]:
+def _what_is_new(before: State, after: dict[str, Any], phase: str) -> dict[str, Any]:
     """Return what a lane did: handing back the rest would make the reducers count it twice."""
-    attempts = after.get("attempts", [])[made:]
+    attempts = after.get("attempts", [])[len(before.get("attempts", [])) :]
+    detours = after.get("detours", [])[len(before.get("detours", [])) :]
     update: dict[str, Any] = {
         "attempts": attempts,
         "usage": reduce(add_usage, (attempt["usage"] for attempt in attempts), NO_USAGE),
+        "detours": detours,
     }
+    own = {phase, *(leapt for detour in detours for leapt in detour["leaps"])}
     for channel in ("phase_outputs", "verdicts"):
-        update[channel] = {name: value for name, value in after.get(channel, {}).items() if name == phase}
+        update[channel] = {name: value for name, value in after.get(channel, {}).items() if name in own}
     if any(attempt["ok"] for attempt in attempts) and after.get("final_result"):
         update["final_result"] = after["final_result"]
     return update
@@ -148,7 +157,7 @@ class _Drawing:
         """Return where the run may go behind group `i`."""
         group, gates = self.layout[i], self.gates_behind(i)
         ends: dict[Step, tuple[str, ...]] = {"retry": group, "fallback": group} if len(group) == 1 else {}
-        ends |= {"next": (gate_name(gates[0]),)} if gates else self.onward(i)
+        ends |= {"next": (gate_name(gates[0]),)} if gates else {**self.onward(i), **self.aside(i)}
         if any(self.phases[phase].critical for phase in group):
             ends["failed"] = ("abort",)
         return {**ends, "budget": (END,)}
@@ -160,7 +169,7 @@ class _Drawing:
         ends: dict[Step, tuple[str, ...]] = {"next": (gate_name(after[0]),)} if after else self.onward(i)
         if gate == "plan":
             return {**ends, "rejected": ("abort",)}
-        made = self.maker(i)
+        made = maker(self.layout, self.phases, i)
         return ends if made is None else {**ends, "another model": self.layout[made]}
 
     def onward(self, i: int) -> dict[Step, tuple[str, ...]]:
@@ -168,19 +177,24 @@ class _Drawing:
         ends: dict[Step, tuple[str, ...]] = {"next": self.starts(i + 1)}
         return {**ends, "accepted": self.starts(i + 2)} if self.needless(i + 1) else ends
 
-    def maker(self, i: int) -> int | None:
-        """Return the group that makes what group `i` judges: the last one before it with a phase that produces."""
-        makers = [j for j in range(i) if any(self.phases[phase].produces for phase in self.layout[j])]
-        return makers[-1] if makers else None
+    def aside(self, i: int) -> dict[Step, tuple[str, ...]]:
+        """Return where the ways behind group `i` lead. Phases side by side turn back inside their lanes."""
+        found = ways(self.layout, self.phases, i)
+        if len(self.layout[i]) > 1:
+            found.pop("escalate", None)
+        return {way: self.starts(self._place(to)) for way, to in found.items()}
+
+    def _place(self, phase: str) -> int:
+        place = place_of(self.layout, phase)
+        return len(self.layout) if place is None else place
 
     def remakes(self, gate: Gate, i: int) -> tuple[str, ...]:
         """Return the phases that another model's turn opens again, the one that it makes first."""
-        made = self.maker(i)
+        made = maker(self.layout, self.phases, i)
         if made is None:
             return ()
-        first = next(phase for phase in self.layout[made] if self.phases[phase].produces)
-        between = [phase for group in self.layout[made + 1 : i] for phase in group]
-        return (first, *between, BEHIND[gate])
+        first = first_made(self.layout[made], self.phases)
+        return (first, *between(self.layout, first, BEHIND[gate]), BEHIND[gate])
 
     def needless(self, i: int) -> bool:
         """Say whether group `i` is a phase that an accepting verdict makes needless."""

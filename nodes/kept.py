@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from ..routing.attempts import Approval, Attempt, Usage, Verdict
+from ..routing.attempts import Approval, Attempt, Detour, Usage, Verdict
 from ..routing.records import Strategy
 
 UNREADABLE = (
@@ -39,6 +39,7 @@ class _Kept(TypedDict, total=False):
     usage: Usage
     approvals: list[Approval]
     reopened: dict[str, int]
+    detours: list[Detour]
     gates: list[str]
     final_result: str
     error: str

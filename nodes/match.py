@@ -61,6 +61,7 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
         tokens=context.budget_tokens,
         seconds=context.budget_seconds,
         phase_seconds=context.phase_timeout or wishes.phase_seconds,
+        rounds=wishes.rounds if context.rounds is None else context.rounds,
         thrift=wishes.thrift if context.thrift is None else context.thrift,
         most_usd=context.most_usd,
         most_seconds=context.most_seconds,
@@ -111,6 +112,7 @@ def match_node(
             "gates": list(gates),
             "approvals": Overwrite([]),
             "reopened": {},
+            "detours": Overwrite([]),
             "origin": None,
         }
 

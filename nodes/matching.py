@@ -133,6 +133,7 @@ class AgentModelMatcher:
             parallel=settings.max_parallel_phases,
             phase_seconds=settings.phase_timeout,
             thrift=settings.ymera_thrift,
+            rounds=settings.ymera_rounds,
             strict=settings.ymera_strict,
         )
 

@@ -35,6 +35,7 @@ from ..routing.outcomes import domain_of, judged_by
 from ..routing.prediction import first_token_seconds
 from ..routing.records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Rejected
 from .attempt import attempt
+from .detouring import led_from, may_turn, turned
 from .faults import keys_of
 from .health import mark_of
 from .hedge import Contender, race
@@ -254,10 +255,16 @@ def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
     )
     earlier = [a for a in visit.made if key_of(a) == model.key and a["fault"] and not is_lost(a)]
     too_long = sum(a["fault"] is not None and a["fault"]["kind"] in TOO_LONG for a in earlier)
-    request = messages(visit.phase, visit.agent, model, material, share=0.5**too_long)
+    request = messages(_reading(visit), visit.agent, model, material, share=0.5**too_long)
     if turn.again == "repair" and earlier:
         return mending(request, earlier[-1].get("partial", ""), WANTED)
     return request
+
+
+def _reading(visit: Visit) -> PhaseProfile:
+    """Return the phase with what it reads: the judge that has sent its result back, too."""
+    judge, reads = led_from(visit.run, visit.phase.name, visit.catalogue), visit.phase.reads
+    return visit.phase if judge is None or judge in reads else replace(visit.phase, reads=(*reads, judge))
 
 
 async def _lost(visit: Visit) -> list[Attempt]:
@@ -319,7 +326,11 @@ async def _update(visit: Visit, made: list[Made]) -> Update:
         _tell_outcome(visit, verdict)
     if note := answered.pop("note", ""):
         update["attempts"] = [{**a, "note": note} if a is best.attempt else a for a in update["attempts"]]
-    return {**update, **answered}
+    update = {**update, **answered}
+    if not may_turn(visit.state, visit.phase):
+        return update
+    checks = await _checks(best.job, best.answer.text, visit.state) if visit.phase.produces else []
+    return turned(visit.state, update, visit.phase.name, visit.catalogue, checks)
 
 
 def _tell_outcome(visit: Visit, verdict: Verdict) -> None:

@@ -119,6 +119,7 @@ def _wishes(state: State, context: RunContext, services: Services) -> Wishes:
         tokens=limits["tokens"],
         seconds=limits["seconds"],
         phase_seconds=limits["phase_seconds"],
+        rounds=limits.get("rounds", 0),
         strict=own.strict if context.strict is None else context.strict,
     )
 

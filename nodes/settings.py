@@ -215,6 +215,12 @@ class Settings(BaseSettings):
         le=1,
         description="What a plan gives of quality for being cheaper: 0 (nothing) to 1.",
     )
+    ymera_rounds: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How often a run may go back to make a rejected result better, where that is worth its cost.",
+    )
     ymera_exploration: float = Field(
         default=0,
         ge=0,

@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from ..routing.attempts import Approval, Attempt, Gate, RunView, Usage, Verdict
+from ..routing.attempts import Approval, Attempt, Detour, Gate, RunView, Usage, Verdict
 from ..routing.errors import ResumeError
 from ..routing.forks import Origin
 from ..routing.layout import Layout
@@ -144,7 +144,8 @@ class State(RunInput, total=False):
         error: why the run stopped without a result; empty while it did not.
         gates: where a person is asked in the graph that runs; a resume compiles the same.
         approvals: what was answered there.
-        reopened: phases that are made again, with how many of their attempts no longer count.
+        reopened: phases that a person had made again, with how many of their attempts no longer count.
+        detours: how the run has left the order of its phases, and why.
         origin: of a fork, where it comes from.
     """
 
@@ -164,6 +165,7 @@ class State(RunInput, total=False):
     gates: list[Gate]
     approvals: Annotated[list[Approval], DeltaChannel(append_all, list)]
     reopened: dict[str, int]
+    detours: Annotated[list[Detour], DeltaChannel(append_all, list)]
     origin: Origin | None
 
 
@@ -235,6 +237,12 @@ class RunContext(BaseModel):
     least_quality: float | None = Field(
         default=None, ge=0, le=1, description="Quality that the plan is to be predicted to have at least."
     )
+    rounds: int | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="How often the run may go back to make a rejected result better; empty: YMERA_ROUNDS.",
+    )
     temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of every model.")
     approve: list[Gate] = Field(
         default=[],
@@ -302,4 +310,5 @@ def view(state: State) -> RunView:
         usage=state.get("usage", NO_USAGE),
         approvals=state.get("approvals", []),
         reopened=state.get("reopened", {}),
+        detours=state.get("detours", []),
     )

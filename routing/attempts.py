@@ -15,6 +15,9 @@ Again = Literal["same", "compact", "repair"]
 Gate = Literal["plan", "review"]
 """Where a run may wait for a person."""
 Reply = Literal["approve", "edit", "reject", "accept", "revise", "model"]
+Way = Literal["escalate", "again", "mend first", "enough"]
+"""How a run leaves the order of its phases: back to a stronger model, back for another round, past a judgement that is
+foregone, past one that is not worth its cost."""
 
 
 class Usage(TypedDict):
@@ -111,11 +114,32 @@ class Approval(TypedDict):
     at: float
 
 
+class Detour(TypedDict):
+    """A step out of the order of a run's phases.
+
+    Args:
+        phase: behind which it was decided.
+        to: the phase that it leads to; empty: the end of the run.
+        made: how many attempts were made in `to` by then; with the next one, the detour lies behind the run.
+        opens: phases that are made again, with how many of their attempts no longer count.
+        leaps: phases that it passes over.
+        because: the reason.
+    """
+
+    way: Way
+    phase: str
+    to: str
+    made: int
+    opens: dict[str, int]
+    leaps: list[str]
+    because: str
+
+
 class RunView(TypedDict, total=False):
     """The part of a run's state from which its next step is decided.
 
     Args:
-        reopened: phases that are made again, with how many of their attempts no longer count.
+        reopened: phases that a person had made again, with how many of their attempts no longer count.
     """
 
     plan: Strategy
@@ -124,3 +148,4 @@ class RunView(TypedDict, total=False):
     usage: Usage
     approvals: list[Approval]
     reopened: dict[str, int]
+    detours: list[Detour]

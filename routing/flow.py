@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from .attempts import Again, Attempt, Gate, RunView, Verdict
+from .attempts import Again, Attempt, Detour, Gate, RunView, Verdict, Way
 from .forks import own
 from .records import Candidate, PhasePlan
 
-Step = Literal["next", "accepted", "retry", "fallback", "failed", "budget", "rejected", "another model"]
+Step = Literal["next", "accepted", "retry", "fallback", "failed", "budget", "rejected", "another model"] | Way
 Status = Literal["running", "succeeded", "failed", "no_model", "budget"]
 
 
@@ -28,13 +28,26 @@ def made_in(run: RunView, phase: str) -> list[Attempt]:
 
 
 def attempts_of(run: RunView, phase: str) -> list[Attempt]:
-    """Return the attempts of a phase that count: all of them, or those since a person had it made again."""
-    return made_in(run, phase)[run.get("reopened", {}).get(phase, 0) :]
+    """Return the attempts of a phase that count: all of them, or those since it is made again."""
+    opened = [detour["opens"].get(phase, 0) for detour in run.get("detours", [])]
+    return made_in(run, phase)[max([run.get("reopened", {}).get(phase, 0), *opened]) :]
 
 
 def answer_of(run: RunView, phase: str) -> Attempt | None:
-    """Return the attempt that answered a phase."""
-    return next((a for a in attempts_of(run, phase) if a["ok"]), None)
+    """Return the attempt that answered a phase: an earlier one where a detour has led to no other."""
+    found = next((a for a in attempts_of(run, phase) if a["ok"]), None)
+    if found is None and run.get("detours") and next_turn(run, phase) is None:
+        before = made_in(run, phase)[run.get("reopened", {}).get(phase, 0) :]
+        return next((a for a in reversed(before) if a["ok"]), None)
+    return found
+
+
+def detour_behind(run: RunView, phase: str) -> Detour | None:
+    """Return the detour on which a run goes behind a phase, or None where it keeps to its order."""
+    last = run["detours"][-1] if run.get("detours") else None
+    if last is None or last["phase"] != phase or len(made_in(run, last["to"])) != last["made"]:
+        return None
+    return last
 
 
 def ranking(plan: PhasePlan) -> list[Candidate]:
@@ -76,12 +89,13 @@ def next_turn(run: RunView, phase: str, avoided: Collection[str] = ()) -> Turn |
 
 def untried(run: RunView, phase: str) -> list[Candidate]:
     """Return the models that a phase may still try for the first time, best first."""
-    plan, made = phase_plan(run, phase), attempts_of(run, phase)
+    plan, made, most = phase_plan(run, phase), attempts_of(run, phase), run["plan"]["limits"]["attempts"]
     tried = {key_of(a) for a in made if not is_lost(a)}
-    if plan is None or len(tried) >= run["plan"]["limits"]["attempts"]:
+    if plan is None or len(tried) >= most:
         return []
     dropped = dropped_providers(run)
-    return [c for c in ranking(plan) if c["provider"] not in dropped and key_of(c) not in tried]
+    # One more may be named: the model to which a rejected answer is escalated, which then comes first.
+    return [c for c in ranking(plan)[:most] if c["provider"] not in dropped and key_of(c) not in tried]
 
 
 def key_of(named: Candidate | Attempt) -> str:
@@ -173,7 +187,7 @@ def _was_too_dear(attempt: Attempt) -> bool:
 def _unaffordable(run: RunView, plan: PhasePlan) -> str | None:
     made = attempts_of(run, plan["phase"])
     dear = [a["fault"]["message"] for a in made if a["fault"] and _was_too_dear(a)]
-    if not dear or answered(made) or next_turn(run, plan["phase"]):
+    if not dear or answer_of(run, plan["phase"]) or next_turn(run, plan["phase"]):
         return None
     return dear[-1]
 
@@ -200,13 +214,15 @@ def outcome(run: RunView, phase: str) -> Step:
 
     `next`: answered, given up though not critical, or not part of the run. `retry`: the same model's turn again.
     `fallback`: the next model's turn. `failed`: critical, and no candidate left. `budget`: a limit is reached before
-    the run's end, or too near for any of the phase's models.
+    the run's end, or too near for any of the phase's models. A detour goes by its way.
     """
     plan = phase_plan(run, phase)
     if plan is None:
         return "next"
     if over_budget(run):
         return "budget"
+    if detour := detour_behind(run, phase):
+        return detour["way"]
     if answer_of(run, phase) or passed_by(run, phase):
         return "next"
     if turn := next_turn(run, phase):
@@ -231,9 +247,9 @@ def rejection(run: RunView) -> str | None:
 
 
 def joined(run: RunView, phases: tuple[str, ...]) -> Step:
-    """Return the step after phases that ran side by side: the worst of theirs."""
+    """Return the step after phases that ran side by side: the worst of theirs, else the way past what comes next."""
     steps = [outcome(run, phase) for phase in phases]
-    return next((step for step in ("failed", "budget") if step in steps), "next")
+    return next((step for step in ("failed", "budget", "mend first") if step in steps), "next")
 
 
 def status(run: RunView) -> Status:
@@ -264,12 +280,23 @@ def _finished(run: RunView, phase: str) -> bool:
 
 
 def passed_by(run: RunView, phase: str) -> bool:
-    """Say whether the phase was left out because the result was accepted before it."""
+    """Say whether the phase was left out: a detour led past it, or the result was accepted before it."""
     plan = phase_plan(run, phase)
-    if plan is None or not plan["skipped_when_accepted"] or attempts_of(run, phase):
+    if plan is None or attempts_of(run, phase):
         return False
-    verdict = last_verdict(run, before=phase)
+    if detour := _last_detour(run, phase):
+        if phase in detour["leaps"]:
+            return True
+        if detour["to"] == phase and len(made_in(run, phase)) == detour["made"]:
+            return False
+    verdict = last_verdict(run, before=phase) if plan["skipped_when_accepted"] else None
     return verdict is not None and verdict["decision"] == "accept"
+
+
+def _last_detour(run: RunView, phase: str) -> Detour | None:
+    """Return the last detour that concerns a phase."""
+    concerned = (d for d in reversed(run.get("detours", [])) if phase in (d["to"], *d["opens"], *d["leaps"]))
+    return next(concerned, None)
 
 
 def skip_reason(run: RunView, phase: str) -> str | None:
@@ -277,7 +304,11 @@ def skip_reason(run: RunView, phase: str) -> str | None:
     if answer_of(run, phase):
         return None
     if passed_by(run, phase):
-        return "skipped: the review accepted the result"
+        detour = _last_detour(run, phase)
+        leapt = detour is not None and phase in detour["leaps"]
+        return (
+            f"skipped: {detour['because']}" if detour and leapt else "skipped: the review accepted the result"
+        )
     made = attempts_of(run, phase)
     if made:
         return f"skipped: {len(made)} attempt(s) failed, the last one with: {_cause(made[-1])}"

@@ -57,6 +57,7 @@ class Wishes:
         attempts: models tried in one phase at most (first choice and fallbacks).
         usd, tokens, seconds: where the run stops.
         phase_seconds: how long a phase may take, with all of its attempts.
+        rounds: how often the run may go back (routing/detours.py).
         parallel: phases side by side at most.
         thrift, haste: what is given of quality for being cheaper, or faster: 0 (nothing) to 1.
         most_usd, most_seconds, least_quality: what a plan is to keep within, as far as it can be predicted
@@ -73,6 +74,7 @@ class Wishes:
     tokens: int | None = None
     seconds: float | None = None
     phase_seconds: float = 300.0
+    rounds: int = 0
     parallel: int = 2
     thrift: float = 0.0
     haste: float = 0.0
@@ -122,6 +124,7 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
             seconds=wishes.seconds,
             attempts=wishes.attempts,
             phase_seconds=wishes.phase_seconds,
+            rounds=wishes.rounds,
         ),
     )
 
@@ -224,6 +227,7 @@ def _look_around(
         attempts=wishes.attempts,
         thrift=wishes.thrift,
         haste=wishes.haste,
+        escalates=wishes.rounds > 0,
     )
     return choice, warnings
 

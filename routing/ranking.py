@@ -106,6 +106,7 @@ class Choice:
         task_tokens: tokens of the task and its parameters.
         attempts: candidates that a phase has at most.
         thrift, haste: what is given of quality for being cheaper, or faster: 0 (nothing) to 1.
+        escalates: an answer that is rejected may be made again by a better model: the best one is kept at hand.
     """
 
     agent: AgentTaskProfile
@@ -121,6 +122,7 @@ class Choice:
     attempts: int
     thrift: float = 0.0
     haste: float = 0.0
+    escalates: bool = False
 
     def shown(self, phase: PhaseProfile) -> int:
         """Return the tokens that a phase is likely to be shown."""
@@ -276,7 +278,7 @@ def _place(model: ModelProfile, case: Case, world: World) -> Place:
 
 def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
     phase, ranked = ranking.scored.case.phase, ranking.ranked
-    kept = [_candidate(place.model, ranking.scored, choice, world) for place in ranked[: choice.attempts]]
+    kept = [_candidate(model, ranking.scored, choice, world) for model in _kept(ranked, ranking, choice)]
     first = kept[0] if kept else None
     if first:
         dialled = _dialled(ranked, ranking, choice, world)
@@ -293,6 +295,16 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
         rejected=[*_outranked(ranking, choice), *ranking.rejected, *choice.rejected],
         predicted=_predicted(ranked[0].model, ranking.scored, choice, world) if ranked else None,
     )
+
+
+def _kept(ranked: tuple[Place, ...], ranking: Ranking, choice: Choice) -> list[ModelProfile]:
+    """Return the models that a plan names: the first ones, and the best to which a cheap one's work may go."""
+    kept = [place.model for place in ranked[: choice.attempts]]
+    if choice.escalates and len(ranked) > choice.attempts:
+        keys = {place.model.key for place in ranked}
+        best = next(place.model for place in ranking.scored.order if place.model.key in keys)
+        kept += [best] if best not in kept else []
+    return kept
 
 
 def _dialled(ranked: tuple[Place, ...], ranking: Ranking, choice: Choice, world: World) -> list[str]:

@@ -220,13 +220,14 @@ class Reading(TypedDict):
 
 
 class Candidate(TypedDict):
-    """A model that could take a phase. `score` and each of `parts` are 0..1."""
+    """A model that could take a phase. `score`, each of `parts`, and the `quality` that is expected are 0..1."""
 
     model: str
     provider: str
     score: float
     parts: dict[str, float]
     reason: str
+    quality: NotRequired[float]
 
 
 class Rejected(TypedDict):
@@ -275,13 +276,14 @@ class PhasePlan(TypedDict):
 
 
 class Limits(TypedDict):
-    """Where a run stops: USD, tokens, seconds (None: no limit), models tried and seconds in one phase."""
+    """Where a run stops: USD, tokens, seconds (None: no limit), models tried and seconds in one phase, ways back."""
 
     usd: float | None
     tokens: int | None
     seconds: float | None
     attempts: int
     phase_seconds: float
+    rounds: NotRequired[int]
 
 
 class Dial(TypedDict):

@@ -233,6 +233,7 @@ def present(model: ModelProfile, case: Case, scorers: Sequence[WeightedScorer] =
         score=round(rate(model, case, scorers), 4),
         parts={scorer.name: round(_word(scorer, model, case), 4) for scorer in scorers},
         reason="; ".join([reason for reason in reasons if reason]),
+        quality=round(expected_quality(model, case, scorers).mean, 4),
     )
 
 

@@ -29,6 +29,9 @@ CREATIVE_FROM = 0.7
 ITEM_WORDS = 4
 """An item of an enumeration is short; longer parts between commas are prose."""
 
+TRAITS = ("complexity", "speed", "creativity")
+"""What is read of a task."""
+
 PLAIN = Reading(complexity="normal", speed="normal", creativity="normal", evidence=[])
 """The reading of a task that asks for nothing in particular."""
 
@@ -91,7 +94,7 @@ def read_task(description: str, parameters: Mapping[str, Any] | None = None) -> 
     scan = _scan(normalized(description[:READ_CHARACTERS]), lexicon)
     found = [finding for index in range(len(scan.hits)) for finding in _judge(scan, index)]
     found += _found_in_data(scan)
-    given = _given(parameters or {}, lexicon)
+    given = given_traits(parameters or {})
     complexity, why = given.get("complexity") or _complexity(found, _structure(scan, found, len(description)))
     speed, why_speed = given.get("speed") or _level("speed", found)
     creativity, why_creativity = given.get("creativity") or _level("creativity", found)
@@ -347,8 +350,9 @@ def _because(trait: str, value: str, because: str) -> Evidence:
     return {"trait": trait, "value": value, "because": because}
 
 
-def _given(parameters: Mapping[str, Any], lexicon: Lexicon) -> dict[str, tuple[str, list[Evidence]]]:
-    """Read the traits that the parameters set; of several for one trait the highest counts."""
+def given_traits(parameters: Mapping[str, Any]) -> dict[str, tuple[str, list[Evidence]]]:
+    """Return the traits that parameters set, each with the evidence; of several for one trait the highest counts."""
+    lexicon = load_lexicon()
     given: dict[str, tuple[str, list[Evidence]]] = {}
     for trait, words in lexicon.parameters.items():
         evidence = []

@@ -26,6 +26,7 @@ from .options import (
     Params,
     Phases,
     Provider,
+    Rounds,
     Strategy,
     Strict,
     Task,
@@ -48,6 +49,7 @@ def match(
     most_usd: MostUsd = None,
     most_seconds: MostSeconds = None,
     least_quality: LeastQuality = None,
+    rounds: Rounds = None,
     budget_usd: BudgetUsd = None,
     attempts: Attempts = DEFAULT_ATTEMPTS,
     strict: Strict = None,
@@ -74,6 +76,7 @@ def match(
         most_usd=most_usd,
         most_seconds=most_seconds,
         least_quality=least_quality,
+        rounds=matcher.wishes.rounds if rounds is None else rounds,
         attempts=attempts,
         strict=matcher.wishes.strict if strict is None else strict,
     )

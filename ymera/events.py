@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from .results import MultiModelResult
 from .routing.approvals import Question
-from .routing.attempts import Again, Attempt
+from .routing.attempts import Again, Attempt, Way
 from .routing.records import Strategy
 
 
@@ -22,7 +22,8 @@ class ProgressEvent(TypedDict, total=False):
     before; 0: first choice), and `again` where it tries the same model again;
     `token` carries `phase`, `attempt_id` and `text` (drop what a failed attempt streamed);
     `attempt_ended` carries `attempt`; `rematched` carries `phase` and `why`, where a resumed run's plan no longer fits
-    the world of today; `draining` carries `seconds`, after which the calls in hand are given up;
+    the world of today; `detour` carries `phase`, the `way` on which the run leaves its order behind it, and `why`;
+    `draining` carries `seconds`, after which the calls in hand are given up;
     `waiting_for_approval` carries `thread_id` and the `question` that
     `resume(…, answer=…)` answers; `finished` carries `result`.
     """
@@ -36,6 +37,7 @@ class ProgressEvent(TypedDict, total=False):
         "token",
         "attempt_ended",
         "rematched",
+        "detour",
         "draining",
         "waiting_for_approval",
         "finished",
@@ -50,6 +52,7 @@ class ProgressEvent(TypedDict, total=False):
     fallback: int
     again: Again
     seconds: float | None
+    way: Way
     why: str
     text: str
     attempt: Attempt

@@ -91,6 +91,15 @@ LeastQuality: TypeAlias = Annotated[
         min=0, max=1, help="Plan for the cheapest of at least this quality, as far as can be predicted."
     ),
 ]
+Rounds: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=10,
+        metavar="N",
+        help="Go back at most so often to make a rejected result better; without it, YMERA_ROUNDS.",
+    ),
+]
 Attempts: TypeAlias = Annotated[
     int, typer.Option(min=1, max=20, help="Models tried in one phase: the first choice and its fallbacks.")
 ]

@@ -77,6 +77,8 @@ class PlainLines(Silent):
                 self._print(f"{event['phase']}: {_waiting(event)}")
             case "rematched":
                 self._print(f"{event['phase']}: {_rematched(event)}")
+            case "detour":
+                self._print(f"{event['phase']}: {_detour(event)}")
             case "draining":
                 self._print(_draining(event))
             case "attempt_started" if event.get("again"):
@@ -114,6 +116,10 @@ def _waiting(event: ProgressEvent) -> str:
 
 def _rematched(event: ProgressEvent) -> str:
     return f"matched again: {event['why']}"
+
+
+def _detour(event: ProgressEvent) -> str:
+    return f"{event['way']}: {event['why']}"
 
 
 def _draining(event: ProgressEvent) -> str:
@@ -198,6 +204,8 @@ class Board:
                 self._row(event["phase"]).notes.append(_waiting(event))
             case "rematched":
                 self._row(event["phase"]).notes.append(_rematched(event))
+            case "detour":
+                self._row(event["phase"]).notes.append(_detour(event))
             case "attempt_started":
                 self._row(event["phase"]).start(event)
             case "token":

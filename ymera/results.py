@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .routing.approvals import Question
-from .routing.attempts import Approval, Attempt, RunView, Verdict
+from .routing.attempts import Approval, Attempt, Detour, RunView, Verdict
 from .routing.errors import InputError
 from .routing.flow import (
     answer_of,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .nodes.state import State
 
 
-FORMAT = 4
+FORMAT = 5
 """Counted up when the fields of a result change: results stored in another form are then not taken."""
 
 
@@ -66,6 +66,7 @@ class MultiModelResult:
         cached: the result was stored by an earlier run.
         waiting: what the run asks a person; it goes on with the answer.
         approvals: what a person decided.
+        detours: how the run has left the order of its phases, and why.
         forked_from: of a fork, where it comes from, and what was paid there; the costs here are its own alone.
     """
 
@@ -91,6 +92,7 @@ class MultiModelResult:
     cached: bool = False
     waiting: Question | None = None
     approvals: list[Approval] = field(default_factory=list)
+    detours: list[Detour] = field(default_factory=list)
     forked_from: Origin | None = None
 
     def to_json(self) -> str:
@@ -140,6 +142,7 @@ def result_of(
         usage=state["usage"],
         approvals=state.get("approvals", []),
         reopened=state.get("reopened", {}),
+        detours=state.get("detours", []),
     )
     how, usage, names = status(run), state["usage"], [plan["phase"] for plan in run["plan"]["phases"]]
     phases = [_phase(run, state, name) for name in names if made_in(run, name)]
@@ -167,6 +170,7 @@ def result_of(
         plan=run["plan"],
         waiting=waiting,
         approvals=run["approvals"],
+        detours=run["detours"],
         forked_from=state.get("origin"),
     )
 

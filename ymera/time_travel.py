@@ -46,6 +46,7 @@ CARRIED = (
     "gates",
     "approvals",
     "reopened",
+    "detours",
 )
 """Channels that a fork takes over as they stood."""
 
@@ -55,7 +56,7 @@ class HistoryStep:
     """Something that happened on a thread. Seconds, tokens, USD.
 
     Args:
-        what: the plan was made, a model was called, a person answered, the run stopped.
+        what: the plan was made, a model was called, a person answered, the run left its order, the run stopped.
         at: when, in epoch seconds.
         name: the phase, or what was judged.
         detail: what came of it.
@@ -63,7 +64,7 @@ class HistoryStep:
         checkpoint: the first checkpoint that holds it.
     """
 
-    what: Literal["plan", "attempt", "answer", "stop"]
+    what: Literal["plan", "attempt", "answer", "detour", "stop"]
     at: float
     name: str
     detail: str
@@ -154,6 +155,11 @@ def _steps(before: Any, snapshot: StateSnapshot) -> list[HistoryStep]:
             HistoryStep(
                 what="answer", at=given["at"], name=given["gate"], detail=detail, checkpoint=checkpoint
             )
+        )
+    for taken in now.get("detours", [])[len(before.get("detours", [])) :]:
+        detail = f"{taken['way']}: {taken['because']}"
+        steps.append(
+            HistoryStep(what="detour", at=at, name=taken["phase"], detail=detail, checkpoint=checkpoint)
         )
     if now.get("error") and not before.get("error"):
         steps.append(HistoryStep(what="stop", at=at, name="", detail=now["error"], checkpoint=checkpoint))

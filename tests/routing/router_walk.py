@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from ymera.nodes.state import NO_USAGE, add_usage
 from ymera.routing import flow
-from ymera.routing.attempts import Again, Attempt, Decision, Fault, RunView, Usage, Verdict
+from ymera.routing.attempts import Again, Attempt, Decision, Detour, Fault, RunView, Usage, Verdict
 from ymera.routing.availability import (
     Changes,
     Cooldowns,
@@ -20,6 +20,7 @@ from ymera.routing.availability import (
     why_avoided,
 )
 from ymera.routing.catalogue import Catalogue, builtin_catalogue
+from ymera.routing.detours import Behind, detour
 from ymera.routing.errors import NoUsableModelError
 from ymera.routing.faults import FaultKind, kind_profile
 from ymera.routing.layout import Layout
@@ -77,6 +78,7 @@ class Outcome:
     chance: float = 0.0
     decision: Decision = "accept"
     whole_key: bool = False
+    fails_a_check: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -110,9 +112,15 @@ class Call:
 
 @dataclass(kw_only=True, eq=False)
 class Lane:
-    """A phase on its way: the attempts that it wrote, the calls under way, those of a pair that wait for the other."""
+    """A phase on its way: the attempts that it wrote, the calls under way, those of a pair that wait for the other.
+
+    Args:
+        before: the attempts that it wrote before it turned to a better model.
+    """
 
     phase: str
+    before: list[Attempt] = field(default_factory=list)
+    detours: list[Detour] = field(default_factory=list)
     made: list[Attempt] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     held: list[Attempt] = field(default_factory=list)
@@ -131,29 +139,37 @@ class Run:
     lanes: list[Lane] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    detours: list[Detour] = field(default_factory=list)
     end: flow.Step | None = None
 
     def view(self, lane: Lane | None = None) -> RunView:
         """Return the run as a lane sees it: what was written before its group, and by itself."""
-        attempts = [*self.attempts, *(lane.made if lane else ())]
+        attempts = [*self.attempts, *([*lane.before, *lane.made] if lane else ())]
+        detours = [*self.detours, *(lane.detours if lane else ())]
         own = {lane.phase: lane.verdict} if lane and lane.verdict else {}
         usage = NO_USAGE
         for attempt in attempts:
             usage = add_usage(usage, attempt["usage"])
-        return RunView(plan=self.plan, attempts=attempts, verdicts=self.verdicts | own, usage=usage)
+        verdicts = self.verdicts | own
+        return RunView(plan=self.plan, attempts=attempts, verdicts=verdicts, usage=usage, detours=detours)
 
     def go_on(self, order: random.Random) -> None:
         """Leave a group whose lanes are over along its edge, their attempts written in any order."""
         while not self.end and all(lane.step for lane in self.lanes):
-            written = [attempt for lane in self.lanes for attempt in lane.made]
+            written = [attempt for lane in self.lanes for attempt in [*lane.before, *lane.made]]
             order.shuffle(written)
             self.attempts += written
+            self.detours += [taken for lane in self.lanes for taken in lane.detours]
             self.verdicts |= {lane.phase: lane.verdict for lane in self.lanes if lane.verdict}
             step = self._edge()
-            if step != "next" or self.group + 1 == len(self.layout):
+            if step in ("escalate", "again", "mend first"):
+                to = self.detours[-1]["to"]
+                self.group = next(i for i, group in enumerate(self.layout) if to in group)
+            elif step != "next" or self.group + 1 == len(self.layout):
                 self.end = step
                 return
-            self.group += 1
+            else:
+                self.group += 1
             self.lanes = [Lane(phase=phase) for phase in self.layout[self.group]]
 
     def _edge(self) -> flow.Step:
@@ -178,7 +194,7 @@ class Process:
         request = TaskRequest(agent_name="coding_agent", description="Write a parser", phases=phases)
         world = World(catalogue=CATALOGUE, unavailable=lambda _: None, cooling=self._cooling, today=TODAY)
         try:
-            plan = make_strategy(request, wishes, world)
+            plan = make_strategy(request, replace(wishes, layout=layout), world)
         except NoUsableModelError:
             return None
         run = Run(wishes=wishes, plan=plan, layout=layout)
@@ -232,7 +248,7 @@ class Process:
         made, name = flow.attempts_of(view, lane.phase), flow.key_of(turn.candidate)
         call = Call(
             candidate=turn.candidate,
-            number=len(made) + len(lane.calls) + 1,
+            number=len(flow.made_in(view, lane.phase)) + len(lane.calls) + 1,
             again=turn.again,
             tries=sum(flow.key_of(a) == name for a in made) + 1,
             others=any(flow.key_of(c) != name for c in flow.untried(view, lane.phase)),
@@ -273,9 +289,26 @@ class Process:
             *beside, last = sorted(lane.held, key=lambda one: one["number"])
             lane.made += [*(_not_again(one) for one in beside), last]
             lane.held.clear()
+            self._turn(run, lane, outcome)
             step = flow.outcome(run.view(lane), lane.phase)
-            lane.step = None if step in ("retry", "fallback") else step
+            turns = step == "escalate" and lane.detours[-1]["to"] == lane.phase
+            lane.step = None if turns or step in ("retry", "fallback") else step
         return attempt
+
+    def _turn(self, run: Run, lane: Lane, outcome: Outcome) -> None:
+        """Take the detour that follows from an answer, if one does."""
+        makes = CATALOGUE.phases[lane.phase].produces
+        failed = ["it compiles: no"] if makes and outcome.fails_a_check else []
+        behind = Behind(run=run.view(lane), phase=lane.phase, catalogue=CATALOGUE, failed=failed)
+        decided = detour(behind) if any(a["ok"] for a in lane.made) else None
+        if decided is None:
+            return
+        lane.detours.append(decided.detour)
+        if decided.plan:
+            phases = [decided.plan if p["phase"] == decided.plan["phase"] else p for p in run.plan["phases"]]
+            run.plan = Strategy({**run.plan, "phases": phases})
+        if decided.detour["to"] == lane.phase:
+            lane.before, lane.made = [*lane.before, *lane.made], []
 
     def _attempt(self, lane: Lane, call: Call, outcome: Outcome) -> Attempt:
         self.now = max(self.now, call.not_before)

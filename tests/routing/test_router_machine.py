@@ -20,13 +20,14 @@ from ymera.routing.faults import TABLE, FaultKind
 from ymera.routing.layout import Layout
 from ymera.routing.matcher import Wishes
 from ymera.routing.records import Candidate
+from ymera.routing.ways import BACK
 
 from .router_walk import CATALOGUE, PROVIDERS, Call, Lane, Outcome, Process, Run
 
 PHASES = tuple(CATALOGUE.phases)
 KINDS = st.sampled_from([kind for kind in get_args(FaultKind) if kind != "cancelled"])
 MOST_RUNS = 6
-MOST_VISITS = 500
+MOST_VISITS = 2_000
 """More than all visits that the runs of a machine can still need."""
 
 
@@ -60,6 +61,8 @@ WISHES = st.builds(
     tokens=st.sampled_from([None, None, 16, 48]),
     seconds=st.sampled_from([None, None, 10.0, 100.0]),
     phase_seconds=st.sampled_from([5.0, 30.0, 300.0]),
+    rounds=st.sampled_from([0, 1, 3]),
+    thrift=st.sampled_from([0.0, 0.2, 1.0]),
 )
 OUTCOMES = st.builds(
     Outcome,
@@ -69,6 +72,7 @@ OUTCOMES = st.builds(
     chance=st.floats(0, 1),
     decision=st.sampled_from(get_args(Decision)),
     whole_key=st.booleans(),
+    fails_a_check=st.booleans(),
 )
 
 
@@ -210,6 +214,7 @@ def _untried(run: Run, lane: Lane) -> list[Candidate]:
     plan = next(plan for plan in run.plan["phases"] if plan["phase"] == lane.phase)
     candidates = [plan["primary_model"], *plan["fallback_models"]] if plan["primary_model"] else []
     out, tried = _ruled_out([*run.attempts, *lane.made]), _tried(lane.made)
+    candidates = candidates[: run.wishes.attempts]  # one more may be named, to escalate to
     left = [c for c in candidates if c and c["provider"] not in out and flow.key_of(c) not in tried]
     return left if len(tried) < run.wishes.attempts else []
 
@@ -243,7 +248,14 @@ def check_left(run: Run, lane: Lane) -> None:
     """A phase is left without an answer only where nobody may try: the last candidate is never skipped."""
     view = run.view(lane)
     over = flow.passed_by(view, lane.phase) or flow.stopped_by_budget(view)
-    assert over or any(a["ok"] for a in lane.made) or _nobody_left(run, lane)
+    assert over or flow.answer_of(view, lane.phase) or _nobody_left(run, _whole(run, lane))
+
+
+def _whole(run: Run, lane: Lane) -> Lane:
+    """Return a lane with what counts of earlier visits: a phase beside one that is made again keeps what it has."""
+    made = sorted((a for a in run.attempts if a["phase"] == lane.phase), key=lambda a: a["number"])
+    opened = max((d["opens"].get(lane.phase, 0) for d in [*run.detours, *lane.detours]), default=0)
+    return Lane(phase=lane.phase, made=[*made, *lane.before, *lane.made][opened:])
 
 
 def _nobody_left(run: Run, lane: Lane) -> bool:
@@ -255,7 +267,9 @@ def _nobody_left(run: Run, lane: Lane) -> bool:
 def check_phase(run: Run, lane: Lane) -> None:
     """No model is tried more often than its faults allow, and all of them within the phase's time."""
     made = lane.made
-    assert [a["number"] for a in made] == list(range(1, len(made) + 1))
+    assert [a["number"] for a in made] == list(
+        range(made[0]["number"], made[0]["number"] + len(made)) if made else ()
+    )
     assert len(_tried(made)) <= run.wishes.attempts
     for name in _tried(made):
         own = [a for a in made if flow.key_of(a) == name]
@@ -292,7 +306,9 @@ def check_end(run: Run) -> None:
         assert run.end == "failed"
         assert any(f"no usable model for {p['phase']}" in failure for p in unanswered)
         return
-    if run.end == "next":
+    back = [d for d in view["detours"] if d["way"] in BACK]
+    assert len(back) <= run.wishes.rounds
+    if run.end in ("next", "enough"):
         assert status == "succeeded"
         assert not unanswered
     if run.end == "failed":
@@ -316,12 +332,28 @@ def _is_whole(run: Run) -> bool:
     """Say whether nothing is left to be done: each phase was answered, passed by, or given up for no want of money."""
     for phase in (plan["phase"] for plan in run.plan["phases"]):
         made = flow.attempts_of(run.view(), phase)
-        if any(a["ok"] for a in made) or (not made and _accepted_before(run, phase)):
+        if any(a["ok"] for a in made) or (not made and _left_out(run, phase)) or _stays(run, phase, made):
             continue
         dear = any(a["fault"] and a["fault"]["kind"] == "over_budget" for a in made)
         if CATALOGUE.phases[phase].critical or dear or not _nobody_left(run, Lane(phase=phase, made=made)):
             return False
     return True
+
+
+def _stays(run: Run, phase: str, made: list[Attempt]) -> bool:
+    """Say whether a phase that was to be made again keeps its earlier answer, since nobody is left for another."""
+    answered = any(a["ok"] for a in run.attempts if a["phase"] == phase)
+    return answered and _nobody_left(run, Lane(phase=phase, made=made))
+
+
+def _left_out(run: Run, phase: str) -> bool:
+    """Say whether a phase is needless: a detour leads past it, or the result was accepted before it."""
+    of_it = [d for d in run.detours if phase in (d["to"], *d["opens"], *d["leaps"])]
+    if of_it and phase in of_it[-1]["leaps"]:
+        return True
+    since = [a for a in run.attempts if a["phase"] == phase]
+    led_to = bool(of_it) and of_it[-1]["to"] == phase and len(since) == of_it[-1]["made"]
+    return not led_to and _accepted_before(run, phase)
 
 
 def _accepted_before(run: Run, phase: str) -> bool:
