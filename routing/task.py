@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple, cast
 
 from .records import Complexity, Evidence, Level, Reading
-from .text import COMMAS, DATA_KINDS, Piece, count_words, normalized, sentences, split_text, words_of
+from .text import COMMAS, DATA_KINDS, Pieces, normalized, said_in, sentences, split_text, weights_of, words_of
 from .words import Lexicon, Sense, fold, load_lexicon
 
 READ_CHARACTERS = 20_000
@@ -47,8 +47,6 @@ class _Hit(NamedTuple):
 
     first: int
     after: int
-    clause: int
-    text: str
     senses: tuple[Sense, ...]
 
     def languages(self, role: str) -> set[str]:
@@ -74,11 +72,14 @@ class _Signal(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Scan:
-    text: str
-    pieces: list[Piece]
+    pieces: Pieces
     hits: Sequence[_Hit]
     languages: frozenset[str]
     lexicon: Lexicon
+
+    def said(self, hit: _Hit) -> str:
+        """Return a hit as the text has it."""
+        return self.pieces.said(hit.first, hit.after)
 
 
 def read_task(description: str, parameters: Mapping[str, Any] | None = None) -> Reading:
@@ -110,20 +111,19 @@ def read_task(description: str, parameters: Mapping[str, Any] | None = None) -> 
 
 
 def _scan(text: str, lexicon: Lexicon) -> _Scan:
-    pieces = list(split_text(text))
-    languages = _languages(pieces, lexicon)
-    hits = list(_hits(text, pieces, lexicon, languages))
-    return _Scan(text=text, pieces=pieces, hits=hits, languages=languages, lexicon=lexicon)
+    pieces = split_text(text)
+    languages = _languages(pieces.words, lexicon)
+    hits = list(_hits(pieces.words, lexicon, languages))
+    return _Scan(pieces=pieces, hits=hits, languages=languages, lexicon=lexicon)
 
 
-def _languages(pieces: list[Piece], lexicon: Lexicon) -> frozenset[str]:
+def _languages(words: Sequence[str], lexicon: Lexicon) -> frozenset[str]:
     """Choose the languages with at least half the votes of their script's first.
 
     A single vote excludes nothing: short texts are often of no language, or of two.
     """
-    votes = Counter(
-        language for piece in pieces[:_VOTING_WORDS] for language in lexicon.votes.get(piece.word, ())
-    )
+    voted = [lexicon.votes[word] for word in words[:_VOTING_WORDS] if word in lexicon.votes]
+    votes = Counter(chain.from_iterable(voted))
     best: dict[str, int] = {}
     for language, script in lexicon.scripts.items():
         best[script] = max(best.get(script, 0), votes[language])
@@ -134,22 +134,22 @@ def _languages(pieces: list[Piece], lexicon: Lexicon) -> frozenset[str]:
     )
 
 
-def _hits(text: str, pieces: list[Piece], lexicon: Lexicon, languages: frozenset[str]) -> Iterator[_Hit]:
+def _hits(words: Sequence[str], lexicon: Lexicon, languages: frozenset[str]) -> Iterator[_Hit]:
     """Yield the longest phrase at each place that means something in one of the languages."""
-    words = [piece.word for piece in pieces]
-    place = 0
-    while place < len(words):
-        for phrase, senses in lexicon.phrases.get(words[place], ()):
+    free, phrases = 0, lexicon.phrases
+    for place in [place for place, word in enumerate(words) if word in phrases]:
+        if place < free:
+            continue
+        follower = words[place + 1] if place + 1 < len(words) else ""
+        for phrase, senses in phrases[words[place]]:
             after = place + len(phrase)
-            if len(phrase) > 1 and tuple(words[place:after]) != phrase:
+            # Few phrases of several words go on as the text does: the second word tells most of them apart.
+            if len(phrase) > 1 and (phrase[1] != follower or tuple(words[place:after]) != phrase):
                 continue
-            spoken = tuple(sense for sense in senses if sense.language in languages)
-            if spoken:
-                shown = " ".join(text[pieces[place].start : pieces[after - 1].end].split())
-                yield _Hit(place, after, pieces[place].clause, shown, spoken)
-                place = after - 1
+            if spoken := tuple([sense for sense in senses if sense.language in languages]):
+                yield _Hit(place, after, spoken)
+                free = after
                 break
-        place += 1
 
 
 def _judge(scan: _Scan, index: int) -> Iterator[_Finding]:
@@ -159,16 +159,17 @@ def _judge(scan: _Scan, index: int) -> Iterator[_Finding]:
     if not own:
         yield from _inside_set_phrase(scan, hit)
         return
+    text = scan.said(hit)
     aside = _set_aside(scan, index)
     negator = None if aside else _negator(scan, index)
     for sense in own.values():
         if aside:
-            yield _Finding(sense, "normal", False, f"'{hit.text}' {aside}", hit.text)
+            yield _Finding(sense, "normal", False, f"'{text}' {aside}", text)
         elif negator:
-            value, why = _turned(sense), f"'{hit.text}' is negated by '{negator}'"
-            yield _Finding(sense, value, value != "normal", why, hit.text)
+            value, why = _turned(sense), f"'{text}' is negated by '{negator}'"
+            yield _Finding(sense, value, value != "normal", why, text)
         else:
-            yield _Finding(sense, sense.value, True, f"the word '{hit.text}'", hit.text)
+            yield _Finding(sense, sense.value, True, f"the word '{text}'", text)
 
 
 def _turned(sense: Sense) -> str:
@@ -181,20 +182,21 @@ def _turned(sense: Sense) -> str:
 def _set_aside(scan: _Scan, index: int) -> str | None:
     """Say why a trait word is data in its place; None where it is not."""
     hit = scan.hits[index]
-    start, end = scan.pieces[hit.first].start, scan.pieces[hit.after - 1].end
-    leads = scan.text[end : end + 1] == "-" and scan.text[end + 1 : end + 2].isalnum()
-    if leads or (hit.text.istitle() and scan.text[start - 1 : start] == "-"):
+    whole, capital = scan.pieces.text, scan.said(hit).istitle()
+    start, end = scan.pieces.start(hit.first), scan.pieces.end(hit.after - 1)
+    leads = whole[end : end + 1] == "-" and whole[end + 1 : end + 2].isalnum()
+    if leads or (capital and whole[start - 1 : start] == "-"):
         return "is part of a longer word: read as data"
     for other in _earlier(scan, index, _CONDITION_REACH):
         if other.after == hit.first and other.languages("names_before"):
-            return f"follows '{other.text}': read as a name"
-        if other.after == hit.first and other.languages("kinds") and hit.text.istitle():
-            return f"follows '{other.text}' with a capital: read as a name"
+            return f"follows '{scan.said(other)}': read as a name"
+        if other.after == hit.first and other.languages("kinds") and capital:
+            return f"follows '{scan.said(other)}' with a capital: read as a name"
         if other.languages("conditions"):
-            return f"follows '{other.text}': read as a condition"
+            return f"follows '{scan.said(other)}': read as a condition"
     for other in _later(scan, index, _NAMED_AFTER_REACH):
         if other.languages("names_after"):
-            return f"stands before '{other.text}': read as data"
+            return f"stands before '{scan.said(other)}': read as data"
     return None
 
 
@@ -205,12 +207,12 @@ def _negator(scan: _Scan, index: int) -> str | None:
     own |= scan.languages if "any" in own else set()
     for other in _earlier(scan, index, max(reach.values())):
         if any(hit.first - other.after <= reach[language] for language in own & other.languages("negators")):
-            return other.text
+            return scan.said(other)
         if own & (other.languages("breakers") | other.languages("conjunctions")):
             break
     for other in _later(scan, index, max(reach.values())):
         if own & other.languages("negators_after"):
-            return other.text
+            return scan.said(other)
         if other.languages("trait") or own & other.languages("breakers"):
             break
     return None
@@ -218,20 +220,20 @@ def _negator(scan: _Scan, index: int) -> str | None:
 
 def _earlier(scan: _Scan, index: int, reach: int) -> Iterator[_Hit]:
     """Yield the hits before one in its clause, nearest first, with at most `reach` words between."""
-    hit = scan.hits[index]
+    hit, clauses = scan.hits[index], scan.pieces.clauses
     for place in range(index - 1, -1, -1):
         other = scan.hits[place]
-        if other.clause != hit.clause or hit.first - other.after > reach:
+        if clauses[other.first] != clauses[hit.first] or hit.first - other.after > reach:
             return
         yield other
 
 
 def _later(scan: _Scan, index: int, reach: int) -> Iterator[_Hit]:
     """Yield the hits after one in its clause, nearest first, with at most `reach` words between."""
-    hit = scan.hits[index]
+    hit, clauses = scan.hits[index], scan.pieces.clauses
     for place in range(index + 1, len(scan.hits)):
         other = scan.hits[place]
-        if other.clause != hit.clause or other.first - hit.after > reach:
+        if clauses[other.first] != clauses[hit.first] or other.first - hit.after > reach:
             return
         yield other
 
@@ -239,22 +241,23 @@ def _later(scan: _Scan, index: int, reach: int) -> Iterator[_Hit]:
 def _inside_set_phrase(scan: _Scan, hit: _Hit) -> Iterator[_Finding]:
     if not hit.languages("set_phrases"):
         return
+    text = scan.said(hit)
     for place in range(hit.first, hit.after):
-        for inner in _hits(scan.text, scan.pieces[place : place + 1], scan.lexicon, scan.languages):
+        for inner in _hits(scan.pieces.words[place : place + 1], scan.lexicon, scan.languages):
             for sense in inner.senses:
-                yield _Finding(sense, "normal", False, f"'{hit.text}' is a phrase of its own", hit.text)
+                yield _Finding(sense, "normal", False, f"'{text}' is a phrase of its own", text)
 
 
 def _found_in_data(scan: _Scan) -> Iterator[_Finding]:
     """Yield, as evidence only, the trait words in quotes, code and the like."""
-    for data in scan.pieces:
-        where = DATA_KINDS.get(data.kind)
-        if where is None:
-            continue
-        inner = scan.text[data.start : min(data.end, data.start + _DATA_READ)]
-        for hit in _hits(inner, words_of(inner), scan.lexicon, scan.languages):
+    pieces = scan.pieces
+    for place in [place for place, kind in enumerate(pieces.kinds) if kind in DATA_KINDS]:
+        where, start, end = DATA_KINDS[pieces.kinds[place]], pieces.start(place), pieces.end(place)
+        inner = pieces.text[start : min(end, start + _DATA_READ)]
+        for hit in _hits(words_of(inner), scan.lexicon, scan.languages):
+            text = said_in(inner, hit.first, hit.after)
             for sense in hit.senses:
-                yield _Finding(sense, "normal", False, f"'{hit.text}' stands {where}: read as data", hit.text)
+                yield _Finding(sense, "normal", False, f"'{text}' stands {where}: read as data", text)
 
 
 # --- structure -------------------------------------------------------------------------------------------
@@ -267,44 +270,48 @@ def _structure(scan: _Scan, found: Sequence[_Finding], characters: int) -> list[
     request; five requirements or 120 words (a third of a page) are a small specification. One word of large
     systems may be incidental ("a migration"), two rarely are.
     """
-    parts = sentences(scan.pieces)
-    items, weight = max(
-        (_items(part, scan.lexicon) for part in parts), key=lambda item: item[1], default=(0, 0.0)
+    pieces, joining = scan.pieces, {*COMMAS, *scan.lexicon.conjunctions}
+    parts, weights = sentences(pieces), weights_of(pieces)
+    joints = [word in joining for word in pieces.words]
+    enumerations = [_items(joints[part], weights[part]) for part in parts]
+    items, weight = max(enumerations, key=lambda item: item[1], default=(0, 0.0))
+    full = sum([part.stop - part.start > 1 for part in parts])
+    hints = _hints(found)
+    measures = (
+        (listed := pieces.kinds.count("item"), (3, 5), f"{listed} separate requirements"),
+        (weight, (3, 5), f"an enumeration of {items} things"),
+        (words := int(sum(weights)), (40, 120), f"{words} words"),
+        (full, (6, 12), f"{full} sentences"),
+        (fences := pieces.kinds.count("fence"), (2, 4), f"{fences} code blocks"),
+        (characters, (LONG_CHARACTERS // 2, LONG_CHARACTERS), f"{characters} characters to read"),
+        (len(hints), (1, 2), f"words of larger systems: {', '.join(hints[:_EVIDENCE_PER_TRAIT])}"),
     )
-    full = sum(len(part) > 1 for part in parts)
-    signals = [
-        _graded(_count(scan, "item"), (3, 5), "{} separate requirements"),
-        _Signal((weight >= 3) + (weight >= 5), f"an enumeration of {items} things"),
-        _graded(int(count_words(scan.pieces)), (40, 120), "{} words"),
-        _graded(full, (6, 12), "{} sentences"),
-        _graded(_count(scan, "fence"), (2, 4), "{} code blocks"),
-        _graded(characters, (LONG_CHARACTERS // 2, LONG_CHARACTERS), "{} characters to read"),
-        _hinted(found),
+    return [
+        _Signal(1 + (measure >= second), because)
+        for measure, (first, second), because in measures
+        if measure >= first
     ]
-    return [signal for signal in signals if signal.points]
 
 
-def _graded(measure: int, steps: tuple[int, int], because: str) -> _Signal:
-    return _Signal(sum(measure >= step for step in steps), because.format(measure))
-
-
-def _hinted(found: Sequence[_Finding]) -> _Signal:
+def _hints(found: Sequence[_Finding]) -> list[str]:
+    """Return the words of larger systems, each once."""
     hints = {fold(each.word): each.word for each in found if each.sense.role == "hints" and each.counts}
-    shown = ", ".join(f"'{word}'" for word in list(hints.values())[:_EVIDENCE_PER_TRAIT])
-    return _Signal(min(len(hints), 2), f"words of larger systems: {shown}")
+    return [f"'{word}'" for word in hints.values()]
 
 
-def _count(scan: _Scan, kind: str) -> int:
-    return sum(piece.kind == kind for piece in scan.pieces)
+def _items(joints: Sequence[bool], weights: Sequence[float]) -> tuple[int, float]:
+    """Return length and weight of a sentence's weightiest enumeration; items of one word (names, say) weigh half.
 
-
-def _items(part: list[Piece], lexicon: Lexicon) -> tuple[int, float]:
-    """Return length and weight of the weightiest enumeration; items of one word (names, say) weigh half."""
-    best, items, weight = (0, 0.0), 0, 0.0
-    for joint, group in groupby(
-        part, key=lambda piece: piece.word in COMMAS or piece.word in lexicon.conjunctions
-    ):
-        words = 0.0 if joint else count_words(list(group))
+    Args:
+        joints: for each piece, whether it joins two items.
+        weights: as how many words each piece counts.
+    """
+    if sum(joints) < 2:  # an enumeration has three items
+        return 0, 0.0
+    best, items, weight, end = (0, 0.0), 0, 0.0, 0
+    for joint, group in groupby(joints):
+        begin, end = end, end + len(list(group))
+        words = 0.0 if joint else sum(weights[begin:end])
         if words > ITEM_WORDS or items == 0:
             best = max(best, (items + 1, weight + 1)) if items > 1 else best
             items, weight = 1, 1.0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from .words import HAN, KANA, LETTER, fold
 
@@ -21,24 +21,12 @@ DATA_KINDS = {
 """The kinds of pieces that are data, and where their words stand, for people."""
 COMMAS = frozenset(",、;")
 
+# Most of a text are words and stops of the plainest kind. They come first, with the space after them, so that what is
+# rarer need not be tried at each of their places; where they match, no other piece could begin.
 _TEXT = re.compile(
     rf"""
-    (?P<fence> ```.*?(?:```|\Z) )
-  | (?P<quote>
-        `[^`\n]{{1,300}}`
-      | (?<!{LETTER})"[^"]{{1,600}}"
-      | (?<!{LETTER})'(?=\S)(?:[^'\n]|'(?={LETTER})){{1,300}}?(?<=\S)'(?!{LETTER})
-      | (?<!{LETTER})[‘‚](?:[^‘’\n]|’(?={LETTER})){{1,300}}[’‘](?!{LETTER})
-      | “[^“”]{{1,600}}” | „[^“”„]{{1,600}}[“”] | «[^«»]{{1,600}}» | »[^«»]{{1,600}}«
-      | 「[^「」]{{1,600}}」 | 『[^『』]{{1,600}}』 | 《[^《》]{{1,600}}》
-    )
-  | (?P<code>
-        \{{[^{{}}]{{1,600}}\}}                                # JSON, a template's place
-      | <[/!A-Za-z][^<>\n]{{0,200}}>                        # a tag
-      | (?<!\w)--\w[\w-]{{0,60}}                            # an option
-      | (?<!\w)[@$%]\w{{1,60}}                              # a mention, a variable
-      | (?<![\w/])(?:~|\.{{1,2}})?/\w[\w./-]{{0,200}}        # a path from / ~ or .
-    )
+    (?P<plain> [A-Za-z]++ ) (?: [ ](?![:=]) | (?! [\w:@\\/(=\ .] ) | (?= \.(?![a-z0-9_]) ) )
+  | (?P<mark> [,;:!?)] | \.(?=\s) | \((?!\d) ) [ ]?
   | (?P<item>
         ^[ \t]*(?:[-*•‣·+]|\(?\d{{1,3}}[.)]|[一二三四五六七八九十]{{1,2}}、)[ \t]*(?=\S)(?<=[\s、])
       | (?<=[\s:])\(?\d{{1,2}}\)\s{{1,9}}(?=\S)
@@ -54,6 +42,22 @@ _TEXT = re.compile(
       | [ ]?(?::=|={{1,2}})[ ]?["']?[\w.-]{{1,80}}           # key=value
       | :[ ](?:true|false|null|yes|no)\b
     )?
+  | (?P<fence> ```.*?(?:```|\Z) )
+  | (?P<quote>
+        `[^`\n]{{1,300}}`
+      | (?<!{LETTER})"[^"]{{1,600}}"
+      | (?<!{LETTER})'(?=\S)(?:[^'\n]|'(?={LETTER})){{1,300}}?(?<=\S)'(?!{LETTER})
+      | (?<!{LETTER})[‘‚](?:[^‘’\n]|’(?={LETTER})){{1,300}}[’‘](?!{LETTER})
+      | “[^“”]{{1,600}}” | „[^“”„]{{1,600}}[“”] | «[^«»]{{1,600}}» | »[^«»]{{1,600}}«
+      | 「[^「」]{{1,600}}」 | 『[^『』]{{1,600}}』 | 《[^《》]{{1,600}}》
+    )
+  | (?P<code>
+        \{{[^{{}}]{{1,600}}\}}                                # JSON, a template's place
+      | <[/!A-Za-z][^<>\n]{{0,200}}>                        # a tag
+      | (?<!\w)--\w[\w-]{{0,60}}                            # an option
+      | (?<!\w)[@$%]\w{{1,60}}                              # a mention, a variable
+      | (?<![\w/])(?:~|\.{{1,2}})?/\w[\w./-]{{0,200}}        # a path from / ~ or .
+    )
   | (?P<stop> [.,;:!?()。、—–] | \n[ \t]*\n )
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
@@ -61,14 +65,40 @@ _TEXT = re.compile(
 _WORD = re.compile(rf"{LETTER}+|[{KANA}]+|[{HAN}]")
 
 
-class Piece(NamedTuple):
-    """A piece of a text. `word` is folded, empty for data; stops and list items begin a new clause."""
+_KINDS = {"plain": "word", "mark": "stop"}
+_BREAKS = frozenset(["stop", "item"])
+_SPOKEN = frozenset(["word", "stop"])
 
-    kind: str
-    word: str
-    start: int
-    end: int
-    clause: int
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces of a text, in columns.
+
+    Args:
+        matches: where each stands.
+        kinds: word, stop, item, or one of `DATA_KINDS`.
+        words: folded; empty for data and items.
+        clauses: the number of the clause of each; stops and list items begin a new one.
+    """
+
+    text: str
+    matches: list[re.Match[str]]
+    kinds: list[str]
+    words: list[str]
+    clauses: list[int]
+
+    def start(self, place: int) -> int:
+        """Return where a piece begins in the text."""
+        return self.matches[place].start()
+
+    def end(self, place: int) -> int:
+        """Return where a piece ends in the text."""
+        match = self.matches[place]
+        return match.end(match.lastindex or 0)  # the space after it is none of it
+
+    def said(self, first: int, after: int) -> str:
+        """Return the text from one piece up to another, which is left out."""
+        return " ".join(self.text[self.start(first) : self.end(after - 1)].split())
 
 
 def normalized(text: str) -> str:
@@ -76,34 +106,40 @@ def normalized(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-def split_text(text: str) -> Iterator[Piece]:
-    """Yield what a normalized text is made of."""
-    clause = 0
-    for match in _TEXT.finditer(text):
-        kind = match.lastgroup or ""
-        if kind in ("stop", "item"):
-            clause += 1
-        word = fold(match[0]) if kind == "word" else match[0] if kind == "stop" else ""
-        yield Piece(kind, word, match.start(), match.end(), clause)
+def split_text(text: str) -> Pieces:
+    """Return what a normalized text is made of."""
+    matches = list(_TEXT.finditer(text))
+    kinds = [_KINDS.get(kind := match.lastgroup or "", kind) for match in matches]
+    folded = str.lower if text.isascii() else fold  # as `fold` does, without asking each word anew
+    words = [
+        folded(match[match.lastindex or 0]) if kind in _SPOKEN else ""
+        for match, kind in zip(matches, kinds, strict=True)
+    ]
+    clauses = accumulate([kind in _BREAKS for kind in kinds])
+    return Pieces(text, matches, kinds, words, [*clauses])
 
 
-def words_of(data: str) -> list[Piece]:
-    """Return every word in a piece of data, whatever stands around it."""
-    return [Piece("word", fold(match[0]), *match.span(), 0) for match in _WORD.finditer(data)]
+def words_of(data: str) -> list[str]:
+    """Return every word in a piece of data, folded, whatever stands around it."""
+    return [fold(word) for word in _WORD.findall(data)]
 
 
-def count_words(part: list[Piece]) -> float:
-    """Count words; a Chinese character or a hiragana is about half a word, a number none."""
-    words = [piece.word for piece in part if piece.kind == "word" and not piece.word.isdigit()]
-    return sum(0.5 if len(word) == 1 and word >= "぀" else 1 for word in words)
+def said_in(data: str, first: int, after: int) -> str:
+    """Return a piece of data from one of its words up to another, which is left out."""
+    matches = list(_WORD.finditer(data))
+    return " ".join(data[matches[first].start() : matches[after - 1].end()].split())
 
 
-def sentences(pieces: list[Piece]) -> list[list[Piece]]:
-    """Split words and commas into sentences and list items."""
-    parts: list[list[Piece]] = [[]]
-    for piece in pieces:
-        if piece.kind == "item" or (piece.kind == "stop" and piece.word not in COMMAS):
-            parts.append([])
-        else:
-            parts[-1].append(piece)
-    return parts
+def weights_of(pieces: Pieces) -> list[float]:
+    """Return as how many words each piece counts: a Chinese character about half a word, a number none."""
+    return [
+        0.0 if kind != "word" or word.isdigit() else 0.5 if len(word) == 1 and word >= "぀" else 1.0
+        for kind, word in zip(pieces.kinds, pieces.words, strict=True)
+    ]
+
+
+def sentences(pieces: Pieces) -> list[slice]:
+    """Return where the sentences and list items lie, between the stops that are no commas."""
+    breaks = [place for place, kind in enumerate(pieces.kinds) if kind in _BREAKS]
+    ends = [place for place in breaks if pieces.words[place] not in COMMAS]
+    return [slice(before + 1, end) for before, end in pairwise([-1, *ends, len(pieces.kinds)])]
