@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -63,6 +63,22 @@ class Catalogue:
     _resolved: dict[tuple[str, date], Resolution] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    _retired: dict[date, Mapping[str, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @cached_property
+    def in_order(self) -> tuple[ModelProfile, ...]:
+        """All models by their keys."""
+        return tuple(sorted(self.models.values(), key=lambda model: model.key))
+
+    def retired(self, today: date) -> Mapping[str, str]:
+        """Return the keys of the models that are no longer served to why."""
+        if today not in self._retired:
+            gone = [model.key for model in self.in_order if model.is_retired(today)]
+            self._retired[today] = {key: self.resolve(key, today).reason or "it is retired" for key in gone}
+        return self._retired[today]
 
     def named(self, name: str) -> tuple[ModelProfile, ...]:
         """Return the models of a name, retired ones too; empty if there is none.

@@ -35,7 +35,7 @@ def arrange(
     reasons = []
     for phase in phases:
         group = groups[-1] if groups else []
-        beside = bool(group) and all(frozenset((other, phase.name)) in pairs for other in group)
+        beside = bool(pairs and group) and all(frozenset((other, phase.name)) in pairs for other in group)
         if beside and not thorough and len(group) < parallel:
             group.append(phase.name)
             reasons.append(

@@ -31,6 +31,7 @@ LONGEST_VARIABLE = 100_000
 LARGEST_TASK_BYTES = 4 * LONGEST_TASK
 """Bytes that are read of the standard input: UTF-8 has up to four a character."""
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -59,7 +60,7 @@ def check_parameters(parameters: object) -> None:
             f"The parameters are not a JSON object: {_shown(parameters)}. "
             "Use texts, numbers, lists and objects with texts as keys."
         )
-    text = _written(parameters)
+    text = written(parameters)
     _check_text("A parameter", text)
     if (size := len(text.encode())) > LARGEST_PARAMETERS:
         raise InputError(
@@ -140,9 +141,14 @@ def _inside(value: object) -> list[object]:
     return [item for item in held if isinstance(item, Mapping | list | tuple)]
 
 
-def _written(parameters: Mapping[str, Any]) -> str:
+def written(parameters: Mapping[str, Any]) -> str:
+    """Return parameters as JSON.
+
+    Raises:
+        InputError: a number has more digits than Python writes.
+    """
     try:
-        return json.dumps(dict(parameters), ensure_ascii=False)
+        return _JSON.encode(dict(parameters))
     except ValueError:  # a whole number with more digits than Python writes
         raise InputError("The parameters hold a number with too many digits. Give it as a text.") from None
 

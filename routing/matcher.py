@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from difflib import get_close_matches
-from json import dumps
 from typing import Any
 
 from .catalogue import Catalogue, Resolution
+from .choice import Choice
 from .errors import InputError, NoUsableModelError, UnknownAgentError
 from .history import Place, Prior
 from .layout import Layout, arrange
-from .limits import check_names, check_parameters, check_task
+from .limits import check_names, check_parameters, check_task, written
 from .outcomes import domain_of
-from .prediction import count_tokens, needed_tokens, total
-from .ranking import Choice, World, plan_each, plan_together
+from .prediction import count_tokens, needed_tokens
+from .ranking import World, plans_for
 from .records import (
     AgentTaskProfile,
     Dial,
@@ -28,7 +28,6 @@ from .records import (
     ModelProfile,
     PhasePlan,
     PhaseProfile,
-    Rejected,
     Strategy,
     StrategyType,
 )
@@ -103,10 +102,10 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
     phases = find_phases(request.phases, agent, world.catalogue)
     choice, more = _look_around(request, wishes, world, agent, phases)
     kind, why = _kind_of_strategy(choice, wishes)
-    plans = plan_together(choice, world) if kind == "single_model" else plan_each(choice, world)
+    layout, beside = _layout(choice, wishes)
+    plans, predicted = plans_for(kind, choice, world, layout)
     more += _notices(plans, world)
     _check_task_fits(plans, choice)
-    layout, beside = _layout(choice, wishes)
     return Strategy(
         strategy_type=kind,
         agent_name=agent.agent_name,
@@ -115,7 +114,7 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
         reason="; ".join([why, *beside]),
         layout=[list(group) for group in layout],
         phases=plans,
-        predicted=total([plan["predicted"] for plan in plans], layout, phases),
+        predicted=predicted,
         warnings=[*warnings, *more],
         dial=Dial(thrift=wishes.thrift, haste=wishes.haste),
         limits=Limits(
@@ -199,35 +198,31 @@ def _look_around(
     agent: AgentTaskProfile,
     phases: tuple[PhaseProfile, ...],
 ) -> tuple[Choice, list[str]]:
-    parameters = dumps(dict(request.parameters), ensure_ascii=False)
     preferred, notes, warnings = _preferences(agent, world.catalogue, world.today)
     demanded = _demanded(wishes, world) if wishes.model else None
     if demanded is not None:
         notes |= demanded.reasons
-    usable, rejected = [], []
-    for model in sorted(world.catalogue.models.values(), key=lambda model: model.key):
-        reason = _unusable(model, wishes, world)
-        if demanded is not None and model not in demanded.models:
-            reason = reason or f"the run asks for {wishes.model}"
-        if reason:
-            rejected.append(Rejected(model=model.name, provider=model.provider, reason=reason))
-        else:
-            usable.append(model)
+    models, reasons = world.catalogue.in_order, _reasons(wishes, world, demanded)
     choice = Choice(
         agent=agent,
         reading=read_task(request.description, request.parameters),
         phases=phases,
-        usable={model.key: model for model in usable},
-        rejected=tuple(rejected),
+        models=models,
+        reasons=reasons,
         preferred=preferred,
         notes=notes,
-        cooling={model.key: why for model in usable if (why := world.cooling(model))},
+        demanded=wishes.model,
+        cooling={
+            model.key: why
+            for model, reason in zip(models, reasons, strict=True)
+            if reason is None and (why := world.cooling(model))
+        },
         domain=domain_of(agent.agent_name, request.parameters),
-        task_tokens=count_tokens(request.description) + count_tokens(parameters),
+        task_tokens=count_tokens(request.description) + count_tokens(written(request.parameters)),
         attempts=wishes.attempts,
         thrift=wishes.thrift,
         haste=wishes.haste,
-        escalates=wishes.rounds > 0,
+        escalates=wishes.rounds > 0 and wishes.thrift + wishes.haste > 0,
     )
     return choice, warnings
 
@@ -245,8 +240,10 @@ def _layout(choice: Choice, wishes: Wishes) -> tuple[Layout, list[str]]:
 def _check_task_fits(plans: Sequence[PhasePlan], choice: Choice) -> None:
     """Refuse a task for which a critical phase finds no window that is wide enough."""
     for plan, phase in zip(plans, choice.phases, strict=True):
+        if plan["primary_model"] or not phase.critical:
+            continue
         able = [model for model in choice.usable.values() if phase.name not in model.never_for]
-        if plan["primary_model"] or not phase.critical or not able:
+        if not able:
             continue
         widest = max(able, key=lambda model: model.context_tokens)
         needed = needed_tokens(phase, widest, choice.shown(phase))
@@ -309,7 +306,8 @@ def _demanded(wishes: Wishes, world: World) -> Resolution:
     if not world.catalogue.named(name):
         raise InputError(f"Unknown model {name!r}.{_near(name, world.catalogue)} `ymera models` lists all.")
     resolution = world.catalogue.resolve(name, world.today)
-    reasons = {m.key: _unusable(m, wishes, world) for m in resolution.models}
+    barred = _barred(wishes, world)
+    reasons = {m.key: barred.get(m.key) or world.unavailable(m) for m in resolution.models}
     if all(reasons.values()):
         because = "; ".join(f"{key}: {reason}" for key, reason in reasons.items()) or resolution.reason or ""
         raise NoUsableModelError(f"The run asks for {name}, which cannot be used. {because}")
@@ -322,14 +320,32 @@ def _near(name: str, catalogue: Catalogue) -> str:
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
-def _unusable(model: ModelProfile, wishes: Wishes, world: World) -> str | None:
-    if model.is_retired(world.today):
-        return world.catalogue.resolve(model.key, world.today).reason
+def _reasons(wishes: Wishes, world: World, demanded: Resolution | None) -> tuple[str | None, ...]:
+    """Return for every model why it may not be called, or None."""
+    barred, models = _barred(wishes, world), world.catalogue.in_order
+    reasons = tuple([barred.get(model.key) or world.unavailable(model) or None for model in models])
+    if demanded is None:
+        return reasons
+    others = f"the run asks for {wishes.model}"
+    pairs = zip(models, reasons, strict=True)
+    return tuple([reason or (None if model in demanded.models else others) for model, reason in pairs])
+
+
+def _barred(wishes: Wishes, world: World) -> Mapping[str, str]:
+    """Return the keys of the models that the day or the wishes rule out to why."""
+    retired = world.catalogue.retired(world.today)
+    if not wishes.providers and wishes.usd is None:
+        return retired
+    unwished = {model.key: why for model in world.catalogue.in_order if (why := _unwished(model, wishes))}
+    return {**unwished, **retired}
+
+
+def _unwished(model: ModelProfile, wishes: Wishes) -> str | None:
     if wishes.providers and model.provider not in wishes.providers:
         return f"the run allows only {', '.join(wishes.providers)}"
     if wishes.usd is not None and model.price is None:
         return "its price is not known, and the run has a limit in USD"
-    return world.unavailable(model)
+    return None
 
 
 def _kind_of_strategy(choice: Choice, wishes: Wishes) -> tuple[StrategyType, str]:

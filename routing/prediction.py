@@ -131,20 +131,22 @@ def shown_too(prediction: Prediction, model: ModelProfile, shown: int) -> Predic
     cost = 0.0 if model.price is None else shown * model.price.input / 1e6
     found = prediction.copy()
     found["input_tokens"] = shown
-    found["cost_usd"] = _more(prediction["cost_usd"], cost)
-    if between := prediction.get("between"):
-        costs = between["cost_usd"]
-        found["between"] = Between(
-            seconds=[*between["seconds"]],
-            output_tokens=[*between["output_tokens"]],
-            cost_usd=None if costs is None else [round(bound + cost, 8) for bound in costs],
-            quality=[*between["quality"]],
-        )
+    if found["cost_usd"] is not None:
+        found["cost_usd"] = round(found["cost_usd"] + cost, 8)
+    if "between" in found:
+        between = found["between"] = _copied(found["between"])
+        if between["cost_usd"] is not None:
+            between["cost_usd"] = [round(bound + cost, 8) for bound in between["cost_usd"]]
     return found
 
 
-def _more(known: float | None, cost: float) -> float | None:
-    return None if known is None else round(known + cost, 8)
+def _copied(between: Between) -> Between:
+    """Return bounds of its own to each prediction: whoever is given one may change it."""
+    copy = between.copy()
+    copy["seconds"] = between["seconds"].copy()
+    copy["output_tokens"] = between["output_tokens"].copy()
+    copy["quality"] = between["quality"].copy()
+    return copy
 
 
 def _cost(model: ModelProfile, shown: int, written: int) -> float | None:
@@ -167,23 +169,34 @@ def total(parts: Sequence[Prediction | None], layout: Layout, phases: Sequence[P
     """
     by_phase = {phase.name: part for phase, part in zip(phases, parts, strict=True) if part}
     along = [part for group in layout if (part := _longest(group, by_phase))]
-    costs = [part["cost_usd"] for part in by_phase.values()]
     prediction = Prediction(
         seconds=round(sum(part["seconds"] for part in along), 2),
-        input_tokens=sum(part["input_tokens"] for part in by_phase.values()),
+        input_tokens=0,
         output_tokens=sum(part["output_tokens"] for part in by_phase.values()),
-        cost_usd=None if None in costs else round(sum(cost for cost in costs if cost is not None), 8),
+        cost_usd=None,
     )
-    if any("quality" not in part for part in by_phase.values()) or not by_phase:
-        return prediction
-    shares = {phase.name: _share(phase) for phase in phases if phase.name in by_phase}
-    prediction["quality"] = _mean(shares, {name: part["quality"] for name, part in by_phase.items()})
-    bounds = [
-        _mean(shares, {name: part["between"]["quality"][end] for name, part in by_phase.items()})
-        for end in (0, 1)
-    ]
-    prediction["between"] = _all_between(along, list(by_phase.values()), bounds)
-    return prediction
+    if by_phase and all("quality" in part for part in by_phase.values()):
+        shares = {phase.name: _share(phase) for phase in phases if phase.name in by_phase}
+        prediction["quality"] = _mean(shares, {name: part["quality"] for name, part in by_phase.items()})
+        bounds = [
+            _mean(shares, {name: part["between"]["quality"][end] for name, part in by_phase.items()})
+            for end in (0, 1)
+        ]
+        prediction["between"] = _all_between(along, list(by_phase.values()), bounds)
+    return costs_too(prediction, parts)
+
+
+def costs_too(whole: Prediction, parts: Sequence[Prediction | None]) -> Prediction:
+    """Return a run's prediction with what its phases are shown and cost: that alone changes with the task's length."""
+    there = [part for part in parts if part]
+    costs = [part["cost_usd"] for part in there if part["cost_usd"] is not None]
+    found = whole.copy()
+    found["input_tokens"] = sum([part["input_tokens"] for part in there])
+    found["cost_usd"] = round(sum(costs), 8) if len(costs) == len(there) else None
+    if "between" in found:
+        found["between"] = _copied(found["between"])
+        found["between"]["cost_usd"] = _costs_between(there)
+    return found
 
 
 def _share(phase: PhaseProfile) -> float:
@@ -203,14 +216,18 @@ def _all_between(along: Sequence[Prediction], every: Sequence[Prediction], quali
     seconds = added(spread_of(part["seconds"], part["between"]["seconds"]) for part in along)
     tokens = added(spread_of(part["output_tokens"], part["between"]["output_tokens"]) for part in every)
     few, many = tokens.between
-    costs = [
-        spread_of(part["cost_usd"], bounds)
-        for part in every
-        if part["cost_usd"] is not None and (bounds := part["between"]["cost_usd"]) is not None
-    ]
     return Between(
         seconds=_rounded(seconds.between, 2),
         output_tokens=[round(few), round(many)],
-        cost_usd=_rounded(added(costs).between, 8) if len(costs) == len(every) else None,
+        cost_usd=None,
         quality=quality,
     )
+
+
+def _costs_between(parts: Sequence[Prediction]) -> list[float] | None:
+    costs = [
+        spread_of(part["cost_usd"], bounds)
+        for part in parts
+        if part["cost_usd"] is not None and (bounds := part["between"]["cost_usd"]) is not None
+    ]
+    return _rounded(added(costs).between, 8) if len(costs) == len(parts) else None

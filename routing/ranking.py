@@ -10,19 +10,21 @@ from random import Random
 from typing import NamedTuple
 
 from .catalogue import Catalogue
+from .choice import Choice
+from .drafts import Draft, PhaseDraft
 from .history import Estimate, History, tried
+from .layout import Layout
 from .outcomes import place_of
 from .paces import Pace
-from .prediction import NOTHING_SEEN, answer_tokens, input_tokens, predict, shown_too, with_safety
+from .prediction import NOTHING_SEEN, answer_tokens, predict, shown_too, total, with_safety
 from .records import (
-    AgentTaskProfile,
     Candidate,
     ModelProfile,
     PhasePlan,
     PhaseProfile,
     Prediction,
-    Reading,
     Rejected,
+    StrategyType,
 )
 from .scoring import SCORERS, Case, WeightedScorer, expected_quality, present, rate, skill_weights
 
@@ -30,6 +32,8 @@ A_TENFOLD = 0.3
 """What a tenfold of cost, or of time, weighs against quality (0..1) where thrift, or haste, is 1."""
 MOST_TIMES_DEARER = 2.0
 """A model that is tried out costs at most so many times as much as the one in whose place it stands."""
+MOST_DRAFTS = 100
+"""Runs of one case whose plans are kept, each some 50 KB: callers may wish for any mix of providers."""
 LEAST_USD = 1e-6
 LEAST_SECONDS = 0.1
 """Less than this a phase does not cost or take, as far as it matters: what is free is no infinite times cheaper."""
@@ -45,13 +49,16 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """All models in the order of their scores for one kind of case, and what was already put into words."""
+    """All models in the order of their scores for one kind of case, and what was already put into words.
+
+    `drafts` are those of whole runs that begin with the phase, by what else their plans hang on.
+    """
 
     case: Case
     order: tuple[Place, ...]
     candidates: dict[str, Candidate] = field(default_factory=dict)
     predicted: dict[str, Prediction] = field(default_factory=dict)
-    outranked: dict[tuple[str, ...], list[Rejected]] = field(default_factory=dict)
+    drafts: dict[tuple[object, ...], Draft] = field(default_factory=dict)
 
 
 Memo = dict[tuple[object, ...], Scored]
@@ -93,43 +100,6 @@ class World:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What a run is about, the models that may take part in it, and its agent's preferences.
-
-    Args:
-        usable: the models that may be called, by their keys.
-        rejected: those that may not, each with the reason.
-        preferred: keys of models to the rank of the agent's preference (0 = first).
-        notes: keys of models to why they stand in for another.
-        cooling: keys of usable models that had better be left alone to why: they come after all others.
-        domain: what the outcomes of such tasks are kept under.
-        task_tokens: tokens of the task and its parameters.
-        attempts: candidates that a phase has at most.
-        thrift, haste: what is given of quality for being cheaper, or faster: 0 (nothing) to 1.
-        escalates: an answer that is rejected may be made again by a better model: the best one is kept at hand.
-    """
-
-    agent: AgentTaskProfile
-    reading: Reading
-    phases: tuple[PhaseProfile, ...]
-    usable: Mapping[str, ModelProfile]
-    rejected: tuple[Rejected, ...]
-    preferred: Mapping[str, int]
-    notes: Mapping[str, str]
-    cooling: Mapping[str, str]
-    domain: str
-    task_tokens: int
-    attempts: int
-    thrift: float = 0.0
-    haste: float = 0.0
-    escalates: bool = False
-
-    def shown(self, phase: PhaseProfile) -> int:
-        """Return the tokens that a phase is likely to be shown."""
-        return input_tokens(phase, self.agent, self.phases, self.task_tokens)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Ranking:
     """The models that may stand in a phase, best first with their scores, and those that may not."""
 
@@ -138,14 +108,54 @@ class Ranking:
     rejected: tuple[Rejected, ...]
 
 
-def plan_each(choice: Choice, world: World) -> list[PhasePlan]:
-    """Give every phase the models that suit it best."""
-    return [_plan(_ranking(phase, choice, world), choice, world) for phase in choice.phases]
+def plans_for(
+    kind: StrategyType, choice: Choice, world: World, layout: Layout
+) -> tuple[list[PhasePlan], Prediction]:
+    """Return the plans of a run's phases, and what they are predicted to take together.
+
+    Each has the models that suit it best, or, with a single model, all have the same order of them.
+    """
+    if choice.cooling or choice.thrift or choice.haste or world.exploration:
+        plans = [_plan(ranking, choice, world) for ranking in _rankings(kind, choice, world)]
+        return plans, total([plan["predicted"] for plan in plans], layout, choice.phases)
+    drafts = _scored(choice.phases[0], choice, world).drafts
+    names = tuple([phase.name for phase in choice.phases])
+    key = (kind, names, layout, choice.attempts, choice.demanded, choice.reasons)
+    draft = drafts.get(key)
+    if draft is None or not draft.holds(choice.task_tokens):
+        draft = _draft(_rankings(kind, choice, world), choice, world, layout)
+        if draft.holds(choice.task_tokens):
+            if len(drafts) >= MOST_DRAFTS:
+                drafts.clear()
+            drafts[key] = draft
+    return draft.filled(choice.task_tokens)
 
 
-def plan_together(choice: Choice, world: World) -> list[PhasePlan]:
-    """Rank the models over all phases together: each phase has that order, less who may not stand in it."""
+def _draft(rankings: list[Ranking], choice: Choice, world: World, layout: Layout) -> Draft:
+    phases = [_phase_draft(ranking, choice, world) for ranking in rankings]
+    parts = [phase.first and phase.first[1] for phase in phases]
+    return Draft(phases=phases, total=total(parts, layout, choice.phases))
+
+
+def _phase_draft(ranking: Ranking, choice: Choice, world: World) -> PhaseDraft:
+    scored, plan = ranking.scored, _plan(ranking, choice, world)
+    rooms = [place.room for place in scored.order if place.model.key in choice.usable and place.room >= 0]
+    first = ranking.ranked[0].model if ranking.ranked else None
+    return PhaseDraft(
+        plan=plan,
+        beside=choice.shown(scored.case.phase) - choice.task_tokens,
+        room=min(rooms, default=0),
+        first=(first, scored.predicted[first.key]) if first else None,
+    )
+
+
+def _rankings(kind: StrategyType, choice: Choice, world: World) -> list[Ranking]:
     rankings = [_ranking(phase, choice, world) for phase in choice.phases]
+    return _together(rankings, choice) if kind == "single_model" else rankings
+
+
+def _together(rankings: list[Ranking], choice: Choice) -> list[Ranking]:
+    """Rank the models over all phases together: each phase has that order, less who may not stand in it."""
     scores: dict[str, list[float]] = {}
     for ranking in rankings:
         for place in ranking.ranked:
@@ -155,11 +165,10 @@ def plan_together(choice: Choice, world: World) -> list[PhasePlan]:
         key: (key in choice.cooling, -len(given), -sum(given) / len(given), key)
         for key, given in scores.items()
     }
-    plans = []
-    for ranking in rankings:
-        ranked = tuple(sorted(ranking.ranked, key=lambda place: order[place.model.key]))
-        plans.append(_plan(replace(ranking, ranked=ranked), choice, world))
-    return plans
+    return [
+        replace(ranking, ranked=tuple(sorted(ranking.ranked, key=lambda place: order[place.model.key])))
+        for ranking in rankings
+    ]
 
 
 def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
@@ -351,18 +360,8 @@ def _passed_over(ranked: tuple[Place, ...], choice: Choice) -> list[str]:
 
 
 def _outranked(ranking: Ranking, choice: Choice) -> list[Rejected]:
-    """Return the models that are too many. The words are kept: most runs have the same ones."""
+    """Return the models that are too many."""
     late = ranking.ranked[choice.attempts :]
-    if choice.cooling:  # whoever is cooling down makes another order each time
-        return _too_many(late, choice)
-    key = (str(choice.attempts), *[place.model.key for place in late])
-    kept = ranking.scored.outranked
-    if key not in kept:
-        kept[key] = _too_many(late, choice)
-    return [rejected.copy() for rejected in kept[key]]
-
-
-def _too_many(late: tuple[Place, ...], choice: Choice) -> list[Rejected]:
     allowed = f"{choice.attempts} models are tried at most"
     return [
         _rejected(
