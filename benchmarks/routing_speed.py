@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ymera.nodes.learned import Learned, learned_history
-from ymera.routing.catalogue import builtin_catalogue
+from ymera.routing.catalogue import Catalogue, builtin_catalogue
 from ymera.routing.history import History, Outcome, Place
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
 from ymera.routing.ranking import World
@@ -20,6 +20,7 @@ from ymera.routing.shape import shape_of
 from ymera.routing.task import read_task
 
 from .routing_data import Table, outcomes_of
+from .routing_start import starts
 from .routing_streams import even
 
 TEXTS = 200
@@ -39,6 +40,7 @@ def speed(table: Table, seed: int) -> dict[str, Any]:
     outcomes = outcomes_of(part)
     learned = Learned(outcomes, learned_history(outcomes, History(even)), seed=seed)
     history, seconds = _loaded()
+    known, many = _known(), _many()
     models = [f"model-{number}" for number in range(MANY_MODELS)]
     place = Place("coding_agent", "generation")
     return {
@@ -48,10 +50,15 @@ def speed(table: Table, seed: int) -> dict[str, Any]:
             lambda text: learned.predict([text]), texts[:50]
         ),
         "the same, of 200 texts at once, each, µs": _batch(learned, texts),
-        "a plan for six phases over the built-in catalogue, beyond reading, µs": _plans(),
+        "a plan for six phases over the built-in catalogue, beyond reading, µs": _plans(builtin_catalogue()),
+        "the same, over 1,000 models, µs": _plans(many),
+        "the same, over the built-in catalogue with 100,000 outcomes, µs": _plans(builtin_catalogue(), known),
+        "the first such plan over 1,000 models, µs": _first(many),
+        "the first such plan with 100,000 outcomes, µs": _first(builtin_catalogue(), known),
         "estimates of 1,000 models, µs": _each(lambda _: history.estimates(models, place), list(range(20))),
         "taking 100,000 outcomes in one by one, s": seconds,
         "an estimate after that, µs": _each(lambda _: history.estimate(models[3], place), list(range(200))),
+        **starts(MANY_OUTCOMES),
     }
 
 
@@ -93,13 +100,47 @@ def _loaded() -> tuple[History, float]:
     return history, time.perf_counter() - begun
 
 
-def _plans() -> float:
-    """Return the microseconds of a plan for all phases over the built-in catalogue, less those of reading."""
+def _many() -> Catalogue:
+    """Return the built-in catalogue with copies of its models under other names, a thousand in all."""
     catalogue = builtin_catalogue()
-    agent = replace(catalogue.default_agent, phases_needed=tuple(catalogue.phases))
-    world = World(
-        catalogue=replace(catalogue, agents={"all": agent}), unavailable=lambda model: None, today=DAY
-    )
-    request = TaskRequest(agent_name="all", description="Write a function that sorts a list of names.")
-    plan = _each(lambda _: make_strategy(request, Wishes(), world), list(range(300)))
-    return plan - _each(lambda _: read_task(request.description, {}), list(range(300)))
+    own = list(catalogue.models.values())
+    copies = [
+        replace(own[number % len(own)], name=f"model-{number}", aliases=(), spec_name=None)
+        for number in range(MANY_MODELS - len(own))
+    ]
+    return catalogue.with_entries(*copies)
+
+
+def _known() -> History:
+    """Return a history of many outcomes, of all models of the built-in catalogue in each phase."""
+    catalogue = builtin_catalogue()
+    places = [(model, Place("all", phase)) for model in catalogue.models for phase in catalogue.phases]
+    history = History(even)
+    for number, (model, place) in enumerate(places):
+        outcomes = MANY_OUTCOMES / len(places)
+        history.add_sums(model, place, outcomes=outcomes, total=outcomes * (0.5 + 0.4 * (number % 7) / 7))
+    history.settle()
+    return history
+
+
+def _world(catalogue: Catalogue, history: History | None) -> World:
+    agent = replace(catalogue.default_agent, agent_name="all", phases_needed=tuple(catalogue.phases))
+    there = replace(catalogue, agents={"all": agent})
+    return World(catalogue=there, unavailable=lambda model: None, today=DAY, history=history)
+
+
+_TASK = TaskRequest(agent_name="all", description="Write a function that sorts a list of names.")
+
+
+def _plans(catalogue: Catalogue, history: History | None = None) -> float:
+    """Return the microseconds of a plan for all phases, less those of reading, where one was made before."""
+    world, wishes = _world(catalogue, history), Wishes()
+    make_strategy(_TASK, wishes, world)
+    plan = _each(lambda _: make_strategy(_TASK, wishes, world), list(range(300)))
+    return plan - _each(lambda _: read_task(_TASK.description, {}), list(range(300)))
+
+
+def _first(catalogue: Catalogue, history: History | None = None) -> float:
+    """Return the microseconds of the first plan of its kind, reading and all."""
+    worlds = [_world(catalogue, history) for _ in range(9)]
+    return _each(lambda world: make_strategy(_TASK, Wishes(), world), worlds)

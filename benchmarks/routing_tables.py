@@ -147,7 +147,11 @@ def _escalation(section: Sequence[Figures]) -> Iterator[list[str]]:
 
 
 def _speed(section: Figures) -> Iterator[list[str]]:
-    yield _table("Speed", ["what", "median"], [[name, f"{value:,.1f}"] for name, value in section.items()])
+    yield _table(
+        "Speed",
+        ["what", "median"],
+        [[name, f"{value:,.1f}" if value >= 10 else f"{value:.2f}"] for name, value in section.items()],
+    )
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ The package's own entries stand in `data/`; a user adds to them with a TOML file
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -72,6 +73,11 @@ class Catalogue:
     def in_order(self) -> tuple[ModelProfile, ...]:
         """All models by their keys."""
         return tuple(sorted(self.models.values(), key=lambda model: model.key))
+
+    @cached_property
+    def _bearers(self) -> Counter[str]:
+        """How many models bear a name."""
+        return Counter(model.name for model in self.models.values())
 
     def retired(self, today: date) -> Mapping[str, str]:
         """Return the keys of the models that are no longer served to why."""
@@ -162,7 +168,7 @@ class Catalogue:
 
     def _label(self, model: ModelProfile) -> str:
         """Return the model's name, with its provider where others have the same name."""
-        return model.name if len([m for m in self.models.values() if m.name == model.name]) < 2 else model.key
+        return model.name if self._bearers[model.name] < 2 else model.key
 
     def with_entries(self, *entries: Record) -> Catalogue:
         """Return the catalogue with records added, each in place of one that has its name already.

@@ -185,3 +185,12 @@ def test_the_index_of_settled_outcomes_is_used(tmp_path: Path) -> None:
     with sqlite3.connect(file) as db:
         plan = db.execute(f"EXPLAIN QUERY PLAN {experience._RECENT}", ("", 100)).fetchall()
     assert "calls_settled" in str(plan)
+
+
+def test_older_outcomes_are_summed_in_the_order_of_their_index(tmp_path: Path) -> None:
+    file = tmp_path / "journal.sqlite"
+    write(file, some(10))
+    with sqlite3.connect(file) as db:
+        plan = db.execute(f"EXPLAIN QUERY PLAN {experience._OLDER}", ("", 100.0)).fetchall()
+    assert "COVERING INDEX calls_summed" in str(plan)
+    assert "TEMP B-TREE" not in str(plan)
