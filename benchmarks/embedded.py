@@ -30,10 +30,10 @@ from typing import Any
 
 import httpx
 
+from ymera.nodes.blocks import blocks
 from ymera.nodes.cores import choose_threads, usable_cores
 from ymera.nodes.embedded import close_all, open_server
 from ymera.nodes.settings import load_settings
-from ymera.nodes.validators import blocks
 from ymera.nodes.verdicts import SCHEMA, parse_verdict
 from ymera.nodes.weights_manifest import built_in_manifest
 from ymera.routing.catalogue import builtin_catalogue

@@ -24,9 +24,10 @@ from .database import place_of
 from .experience import Experience
 from .faults import keys_of
 from .health import Health, mark_of
+from .json_checks import schema_fault
 from .scorers import installed_scorers
 from .settings import Settings, load_settings
-from .validators import VALIDATORS, schema_fault
+from .validators import VALIDATORS, Validator, installed_validators
 
 LOCAL_CONTEXT_TOKENS = 8_192
 """Window taken for a model of the user's own: what an embedded server gives each of its slots."""
@@ -87,7 +88,8 @@ def _today() -> date:
 class AgentModelMatcher:
     """Choose models for an agent's task.
 
-    `agent_profiles`, `models` and `scorers` may be changed: what is added there counts from the next match on.
+    `agent_profiles`, `models`, `scorers` and `validators` may be changed: what is added there counts from the next
+    match on.
 
     Args:
         settings: read from the environment where left out.
@@ -111,6 +113,7 @@ class AgentModelMatcher:
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
         self.models: dict[str, ModelProfile] = dict(base.models)
         self.scorers: list[WeightedScorer] = [*SCORERS, *installed_scorers()]
+        self.validators: dict[str, Validator] = {**VALIDATORS, **installed_validators()}
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
         self._unmoved: Memo = {}
@@ -174,11 +177,11 @@ class AgentModelMatcher:
         if fault := schema_fault(request.parameters):
             raise InputError(f"The parameter schema cannot be used: {fault}.")
         agent, _ = find_agent(plan["agent_name"], world.catalogue, strict=False)
-        unknown = [name for name in agent.checks if name not in VALIDATORS]
+        unknown = [name for name in agent.checks if name not in self.validators]
         if unknown:
             raise InputError(
                 f"The profile of {agent.agent_name} asks for unknown checks: {', '.join(map(repr, unknown))}. "
-                f"Known checks: {', '.join(VALIDATORS)}."
+                f"Known checks: {', '.join(self.validators)}."
             )
         return plan
 

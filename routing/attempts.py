@@ -55,6 +55,20 @@ class Fault(TypedDict):
     retry: NotRequired[Retry]
 
 
+class Check(TypedDict):
+    """A deterministic check of an output.
+
+    Args:
+        passed: nothing speaks against the output.
+        undecided: the check itself failed, as `detail` says; it then speaks neither for nor against it.
+    """
+
+    name: str
+    passed: bool
+    detail: str
+    undecided: NotRequired[bool]
+
+
 class Attempt(TypedDict):
     """One call of one model in one phase, answered or not.
 
@@ -65,6 +79,7 @@ class Attempt(TypedDict):
         again: how it tries the model of the attempt before it again.
         avoided: models that rank higher and were passed over, because they are cooling down.
         partial: what a failed attempt had said before it failed.
+        checks: what the deterministic checks said of an answer that may become the result.
         note: what became of the answer.
         inherited: another run made it, from which this one was forked.
     """
@@ -85,16 +100,9 @@ class Attempt(TypedDict):
     again: NotRequired[Again]
     avoided: NotRequired[list[Rejected]]
     partial: NotRequired[str]
+    checks: NotRequired[list[Check]]
     note: NotRequired[str]
     inherited: NotRequired[bool]
-
-
-class Check(TypedDict):
-    """A deterministic check of an output."""
-
-    name: str
-    passed: bool
-    detail: str
 
 
 class Verdict(TypedDict):

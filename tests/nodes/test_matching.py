@@ -216,6 +216,18 @@ def test_a_check_that_nobody_knows_is_refused_before_anything_is_paid() -> None:
         strategy(one, "mine")
 
 
+def test_a_users_own_check_is_known_and_named_among_the_others() -> None:
+    one = matcher()
+    one.validators["spelling"] = lambda text, parameters: []
+    one.agent_profiles["mine"] = replace(one.agent_profiles["coding_agent"], checks=["spelling"])
+    assert strategy(one, "mine")["agent_name"] == "mine"
+    one.agent_profiles["mine"] = replace(one.agent_profiles["coding_agent"], checks=["speling"])
+    with pytest.raises(
+        InputError, match=r"'speling'\. Known checks: python, sql, json, markdown, spelling\."
+    ):
+        strategy(one, "mine")
+
+
 def test_an_unknown_phase_of_a_profile_is_one_clear_message() -> None:
     one = matcher()
     one.agent_profiles["mine"] = replace(one.agent_profiles["coding_agent"], phases_needed=["cooking"])
