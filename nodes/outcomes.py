@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..routing.attempts import Verdict
+from ..routing.attempts import Check, Verdict
 from ..routing.errors import InputError
-from ..routing.outcomes import ANSWERED, check_score, quality_of_verdict
+from ..routing.outcomes import ANSWERED, check_score, counts_of, quality_of_verdict
 from .database import Rows
 from .journal import Journal
 
@@ -17,6 +17,11 @@ JUDGED = """
 UPDATE calls SET decision = ?, passed = ?, failed = ?, settled_at = ?,
     quality = CASE WHEN score IS NULL OR ? = 0 THEN ? ELSE quality END
 WHERE run = ? AND attempt = ? AND tenant = ?
+"""
+COUNTED = "UPDATE calls SET passed = ?, failed = ? WHERE run = ? AND attempt = ? AND tenant = ?"
+CHECKED = """
+UPDATE calls SET passed = ?, failed = ?, quality = ?, settled_at = ?
+WHERE run = ? AND attempt = ? AND tenant = ? AND decision = '' AND score IS NULL
 """
 RATED = f"""
 UPDATE calls SET score = ?, comment = ?, settled_at = ?,
@@ -76,11 +81,23 @@ class Outcomes:
 
     def judged(self, run: str, attempt: str, verdict: Verdict) -> None:
         """Write down what a verdict says of an attempt's answer. Not waited for."""
-        passed = sum(check["passed"] for check in verdict["checks"])
-        counts = (passed, len(verdict["checks"]) - passed)
         quality = quality_of_verdict(verdict["decision"])
-        said = (verdict["decision"], *counts, self._clock(), quality, quality)
+        said = (verdict["decision"], *counts_of(verdict["checks"]), self._clock(), quality, quality)
         self._journal.change(JUDGED, (*said, run, attempt, self._journal.tenant))
+
+    def checked(self, run: str, attempt: str, checks: Sequence[Check], quality: float | None) -> None:
+        """Write down what checks say of an attempt's answer, until a verdict or a person says more. Not waited for.
+
+        Args:
+            quality: what follows from them; None: nothing.
+        """
+        if not any(counts_of(checks)):
+            return
+        which = (run, attempt, self._journal.tenant)
+        if quality is None:
+            self._journal.change(COUNTED, (*counts_of(checks), *which))
+        else:
+            self._journal.change(CHECKED, (*counts_of(checks), quality, self._clock(), *which))
 
     async def rate(self, run: str, score: float, comment: str = "") -> None:
         """Write down what a person says of a run; a later word takes the place of an earlier one.

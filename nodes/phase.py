@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from functools import reduce
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
-from langchain_core.messages import AIMessage
 from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import Runtime
 
-from ..routing.attempts import Attempt, Fault, RunView, Verdict
+from ..routing.attempts import Attempt, Check, Fault, RunView, Verdict
 from ..routing.catalogue import Catalogue
 from ..routing.flow import (
     Turn,
@@ -31,7 +29,7 @@ from ..routing.flow import (
 from ..routing.forks import own
 from ..routing.layout import Layout
 from ..routing.matcher import find_agent
-from ..routing.outcomes import domain_of, judged_by
+from ..routing.outcomes import domain_of, judged_by, quality_of_checks
 from ..routing.prediction import first_token_seconds
 from ..routing.records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Rejected
 from .attempt import attempt
@@ -44,12 +42,14 @@ from .journal import About, Place, place_in
 from .losses import lost_attempts, most_of
 from .prompts import Material, mending, messages
 from .replanning import as_catalogued, match_again, why_lost
+from .results import taken, why_not_taken
 from .services import Services
-from .state import NO_USAGE, Node, Rematched, RunContext, State, add_usage, answer_id, check_layout, view
-from .validators import check, passes
+from .state import NO_USAGE, Node, Rematched, RunContext, State, add_usage, check_layout, view
 from .verdicts import WANTED, describe, with_checks
 
 Update = dict[str, Any]
+Marks = dict[str, Any]
+"""What is added to an attempt once its answer was looked at."""
 
 NO_WISHES = RunContext()
 """The settings of a run whose caller gives none."""
@@ -57,15 +57,14 @@ NO_WISHES = RunContext()
 TOO_LONG = {"context_too_long", "request_too_large"}
 """Faults after which a model is shown half as much of the earlier outputs."""
 
-QUICKLY_CHECKED = 2_000
-"""Characters up to which a result is checked on the event loop, where its checks take a millisecond at most."""
-QUICK_CHECKS = {"python", "markdown"}
-"""Checks that are quick on short texts; the others load a parser first."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """One visit to a phase's node: the run as it stands, and what its caller wishes."""
+    """One visit to a phase's node: the run as it stands, and what its caller wishes.
+
+    Args:
+        checks: what the checks say of the result as it stands, in a phase that judges or replaces it.
+    """
 
     phase: PhaseProfile
     catalogue: Catalogue
@@ -74,6 +73,7 @@ class Visit:
     context: RunContext
     services: Services
     place: Place
+    checks: tuple[Check, ...] = ()
 
     @property
     def made(self) -> list[Attempt]:
@@ -93,6 +93,12 @@ class Visit:
     def agent(self) -> AgentTaskProfile:
         """The profile of the run's agent."""
         return find_agent(self.run["plan"]["agent_name"], self.catalogue, strict=False)[0]
+
+    @property
+    def standing(self) -> Attempt | None:
+        """The attempt whose answer stands as the run's result when the phase begins; None where a person wrote it."""
+        producing = {name for name, phase in self.catalogue.phases.items() if phase.produces}
+        return judged_by(self.run, self.phase.name, producing)
 
     def key_mark(self, model: ModelProfile) -> str:
         """Return the fingerprint of the key with which a model is called."""
@@ -143,6 +149,7 @@ async def _visited(visit: Visit) -> Update:
     why = await why_lost(turn.candidate, model, visit.services)
     if model is None or why:
         return await _matched_again(visit, why or "")
+    visit = replace(visit, checks=await _standing_checks(visit))
     return await _update(visit, await _attempts(visit, _job(visit, turn, model, avoided)))
 
 
@@ -252,6 +259,7 @@ def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
         task_description=visit.state["task_description"],
         task_parameters=visit.state["task_parameters"],
         phase_outputs=visit.state.get("phase_outputs", {}),
+        checks=visit.checks if visit.phase.judges else (),
     )
     earlier = [a for a in visit.made if key_of(a) == model.key and a["fault"] and not is_lost(a)]
     too_long = sum(a["fault"] is not None and a["fault"]["kind"] in TOO_LONG for a in earlier)
@@ -321,22 +329,21 @@ async def _update(visit: Visit, made: list[Made]) -> Update:
     best = next((one for one in made if one.ok), None)
     if best is None:
         return update
-    answered = await _answered(best, visit.state)
+    marks, answered = await _answered(visit, best)
     for verdict in answered.get("verdicts", {}).values():
         _tell_outcome(visit, verdict)
-    if note := answered.pop("note", ""):
-        update["attempts"] = [{**a, "note": note} if a is best.attempt else a for a in update["attempts"]]
+    if marks:
+        marked = cast("Attempt", {**best.attempt, **marks})
+        update["attempts"] = [marked if a is best.attempt else a for a in update["attempts"]]
     update = {**update, **answered}
     if not may_turn(visit.state, visit.phase):
         return update
-    checks = await _checks(best.job, best.answer.text, visit.state) if visit.phase.produces else []
-    return turned(visit.state, update, visit.phase.name, visit.catalogue, checks)
+    return turned(visit.state, update, visit.phase.name, visit.catalogue, marks.get("checks", ()))
 
 
 def _tell_outcome(visit: Visit, verdict: Verdict) -> None:
     """Write down what a verdict says of the answer that it judged."""
-    producing = {name for name, phase in visit.catalogue.phases.items() if phase.produces}
-    if judged := judged_by(visit.run, visit.phase.name, producing):
+    if judged := visit.standing:
         visit.services.outcomes.judged(visit.state["run_id"], judged["id"], verdict)
 
 
@@ -348,36 +355,40 @@ def _not_again(attempt: Attempt) -> Attempt:
     return {**attempt, "fault": Fault(kind=fault["kind"], message=fault["message"], then=fault["then"])}
 
 
-async def _answered(made: Made, state: State) -> Update:
-    job, answer = made.job, made.answer
-    if job.phase.judges and answer.verdict is not None:
-        checks = await _checks(job, state.get("final_result", ""), state)
-        verdict = with_checks(answer.verdict, checks)
-        return {
-            "verdicts": {job.phase.name: verdict},
-            "phase_outputs": {job.phase.name: describe(verdict)},
-        }
-    update: Update = {"phase_outputs": {job.phase.name: answer.text}}
-    return update | await _result(job, answer.text, state) if job.phase.produces else update
+async def _answered(visit: Visit, made: Made) -> tuple[Marks, Update]:
+    """Return what an answer adds to its attempt, and what it changes in the state."""
+    phase, answer = visit.phase, made.answer
+    if phase.judges and answer.verdict is not None:
+        verdict = with_checks(answer.verdict, list(visit.checks))
+        return {}, {"verdicts": {phase.name: verdict}, "phase_outputs": {phase.name: describe(verdict)}}
+    update: Update = {"phase_outputs": {phase.name: answer.text}}
+    if not phase.produces:
+        return {}, update
+    checks = await _checks(visit, answer.text)
+    judged = any(_judges(visit, plan["phase"]) for plan in visit.run["plan"]["phases"])
+    quality = quality_of_checks(checks, judged=judged)
+    visit.services.outcomes.checked(visit.state["run_id"], made.job.id, checks, quality)
+    if note := why_not_taken(visit.state, checks, visit.checks):
+        return {"checks": checks, "note": note}, update
+    return {"checks": checks}, update | taken(visit.state, answer.text)
 
 
-async def _result(job: Job, text: str, state: State) -> Update:
-    """Take the text as the run's result, unless it fails more checks than the result that it should replace."""
-    before = state.get("final_result", "")
-    if before:
-        old, new = await _checks(job, before, state), await _checks(job, text, state)
-        if passes(new) < passes(old):
-            failed = "; ".join(f"{c['name']}: {c['detail']}" for c in new if not c["passed"])
-            note = f"kept the earlier result: it fails fewer checks than this one ({failed})"
-            return {"note": note}
-    update: Update = {"final_result": text}
-    if state.get("messages"):
-        update["messages"] = [AIMessage(text, id=answer_id(state))]
-    return update
+def _judges(visit: Visit, phase: str) -> bool:
+    profile = visit.catalogue.phases.get(phase)
+    return profile is not None and profile.judges
 
 
-async def _checks(job: Job, text: str, state: State) -> list[Any]:
-    quick = QUICK_CHECKS.issuperset(job.agent.checks) and "schema" not in state["task_parameters"]
-    if quick and len(text) <= QUICKLY_CHECKED:
-        return check(text, job.agent.checks, state["task_parameters"])
-    return await asyncio.to_thread(check, text, job.agent.checks, state["task_parameters"])
+async def _standing_checks(visit: Visit) -> tuple[Check, ...]:
+    """Return what the checks say of the result as it stands: what its attempt keeps, else they are made now."""
+    result = visit.state.get("final_result", "")
+    if not result or not (visit.phase.judges or visit.phase.produces):
+        return ()
+    answer = visit.standing
+    if answer and visit.state.get("phase_outputs", {}).get(answer["phase"]) == result and "checks" in answer:
+        return tuple(answer["checks"])
+    return tuple(await _checks(visit, result))
+
+
+async def _checks(visit: Visit, text: str) -> list[Check]:
+    """Return what the checks of the run's agent say of a text."""
+    return await visit.services.checker.check(text, visit.agent.checks, visit.state["task_parameters"])

@@ -1,7 +1,8 @@
 """What a model is shown in a phase: instructions, the task, and the earlier outputs that the phase reads.
 
 Earlier outputs are data: they stand in fences that they cannot close, and the instructions say so. Where they
-do not fit the model's window, each is cut in its middle and says so.
+do not fit the model's window, each is cut in its middle and says so. What the checks quote of the result stands in such
+a fence too.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..routing.attempts import Check
 from ..routing.prediction import SAFETY, answer_tokens, count_tokens
 from ..routing.records import AgentTaskProfile, ModelProfile, PhaseProfile
 
@@ -34,19 +36,25 @@ def _begins(*names: str, ends: str = r"\b") -> re.Pattern[str]:
 
 
 FENCE_TAG = _begins("output", "task_parameters")
-OUTPUT_OF_PHASE = _begins("output", ends=rf"(?={UNSEEN}phase\b)")
+OUTPUT_OF_PHASE = _begins("output", ends=rf"(?={UNSEEN}(?:phase|of)\b)")
 PARAMETERS = _begins("task_parameters")
 ESCAPED = r"\1\\\2\3"
+CHECKED = "Parsers and linters have looked at the result; nothing of it was run."
+MOST_FAILED = 20
+"""Failed checks that are shown at most."""
+LONGEST_DETAIL = 300
+"""Characters of what a check says."""
 LEFT_OUT = "\n[… {} characters left out …]\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What there is to show: the context that passes from phase to phase."""
+    """What there is to show: the context that passes from phase to phase, and the checks of the result to be judged."""
 
     task_description: str
     task_parameters: Mapping[str, Any]
     phase_outputs: Mapping[str, str]
+    checks: Sequence[Check] = ()
 
 
 def messages(
@@ -67,15 +75,19 @@ def messages(
     system = instructions(phase, agent)
     fixed = "\n\n".join([_task(material.task_description), *_parameters(material)])
     last = [phase.ask] if phase.ask else []
-    read = [name for name in phase.reads if name in material.phase_outputs]
-    around = sum(count_tokens(_fenced(name, "")) + 1 for name in read)
+    texts = {
+        f'phase="{name}"': _escape(material.phase_outputs[name])
+        for name in phase.reads
+        if name in material.phase_outputs
+    }
+    if checked := _checked(material.checks):
+        texts['of="checks"'] = checked
+    around = sum(count_tokens(_fenced(label, "")) + 1 for label in texts)
     room = int((model.context_tokens - answer_tokens(phase, model)) / SAFETY)
     room -= count_tokens(system) + count_tokens(fixed) + count_tokens(phase.ask) + around
-    texts = {name: _escape(material.phase_outputs[name]) for name in read}
     if share < 1.0:
         room = min(room, int(share * sum(count_tokens(text) for text in texts.values())))
-    texts = _fitted(texts, room)
-    shown = [_fenced(name, texts[name]) for name in read]
+    shown = [_fenced(label, text) for label, text in _fitted(texts, room).items()]
     return [SystemMessage(system), HumanMessage("\n\n".join([fixed, *shown, *last]))]
 
 
@@ -111,8 +123,26 @@ def _parameters(material: Material) -> list[str]:
     return [f"<task_parameters>\n{_escape(text)}\n</task_parameters>"]
 
 
-def _fenced(phase: str, text: str) -> str:
-    return f'<output phase="{phase}">\n{text}\n</output>'
+def _fenced(label: str, text: str) -> str:
+    return f"<output {label}>\n{text}\n</output>"
+
+
+def _checked(checks: Sequence[Check]) -> str:
+    """Return what a judge is told of the checks: failed ones whole, passed ones by name."""
+    failed = [check for check in checks if not check["passed"]]
+    undecided = [check["name"] for check in checks if check.get("undecided")]
+    passed = [check["name"] for check in checks if check["passed"] and not check.get("undecided")]
+    told = [f"failed: {check['name']}: {check['detail']}"[:LONGEST_DETAIL] for check in failed[:MOST_FAILED]]
+    told += [f"{len(failed) - MOST_FAILED} more failed"] if len(failed) > MOST_FAILED else []
+    told += [f"passed: {_names(passed)}"] if passed else []
+    told += [f"not decided: {_names(undecided)}"] if undecided else []
+    lines = [_escape(" ".join(line.split())) for line in told]
+    return "\n".join([CHECKED, *lines]) if lines else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    text = "; ".join(names)
+    return text if len(text) <= LONGEST_DETAIL else f"{len(names)} checks"
 
 
 def _escape(text: str) -> str:
@@ -127,7 +157,7 @@ def _fitted(texts: Mapping[str, str], room: int) -> dict[str, str]:
     for place, (_, name) in enumerate(by_length):
         fitted[name] = _cut(texts[name], room // (len(texts) - place))
         room -= count_tokens(fitted[name])
-    return fitted
+    return {name: fitted[name] for name in texts}
 
 
 def _cut(text: str, tokens: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..routing.records import ModelProfile
 from .budgets import Budgets
 from .calls import open_calls
+from .checker import Checker
 from .database import place_of
 from .encryption import cipher_of
 from .gates import Gates, rates
@@ -69,6 +70,11 @@ class Services:
     def outcomes(self) -> Outcomes:
         """What is judged of answers, in the journal's rows."""
         return Outcomes(self.journal)
+
+    @cached_property
+    def checker(self) -> Checker:
+        """Makes the checks that the matcher knows."""
+        return Checker(lambda: self.matcher.validators)
 
     @property
     def health(self) -> Health:

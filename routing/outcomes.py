@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from .attempts import Attempt, Decision, RunView
+from .attempts import Attempt, Check, Decision, RunView
 from .errors import InputError
 from .flow import phase_plan
 from .forks import PERSON
@@ -36,6 +36,24 @@ def quality_of_end(outcome: str) -> float | None:
 def quality_of_verdict(decision: Decision) -> float:
     """Return what a verdict says of the answer that it judges."""
     return 1.0 if decision == "accept" else 0.0
+
+
+def counts_of(checks: Iterable[Check]) -> tuple[int, int]:
+    """Return how many checks passed and how many failed; one that is undecided is neither."""
+    decided = [check["passed"] for check in checks if not check.get("undecided")]
+    return sum(decided), len(decided) - sum(decided)
+
+
+def quality_of_checks(checks: Iterable[Check], *, judged: bool) -> float | None:
+    """Return what checks say of an answer: bad where one failed; good where all passed and nothing else will judge it.
+
+    Args:
+        judged: a phase of the run judges answers; it says more than parsers can.
+    """
+    passed, failed = counts_of(checks)
+    if failed:
+        return 0.0
+    return 1.0 if passed and not judged else None
 
 
 def check_score(score: float) -> None:

@@ -78,6 +78,8 @@ async def test_what_a_phase_reads_reaches_its_model_fenced_and_nothing_else_does
     assert "print('hello')" in review.replace("\\", "")
     assert "the route for deleting is missing" in refinement
     assert "Keep users in a dict" not in refinement
+    assert "passed: Python block 1 compiles; Python block 1 lints" in review
+    assert not any("Python block 1" in body for body in (planning, generation))
 
 
 @pytest.mark.parametrize(
