@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.dial import FrontPoint, front, strategy_for
@@ -25,9 +25,13 @@ from .experience import Experience
 from .faults import keys_of
 from .health import Health, mark_of
 from .json_checks import schema_fault
+from .readings import Readings
 from .scorers import installed_scorers
 from .settings import Settings, load_settings
 from .validators import VALIDATORS, Validator, installed_validators
+
+if TYPE_CHECKING:
+    from langchain_core.decisions import BaseDecisionModel
 
 LOCAL_CONTEXT_TOKENS = 8_192
 """Window taken for a model of the user's own: what an embedded server gives each of its slots."""
@@ -95,6 +99,7 @@ class AgentModelMatcher:
         settings: read from the environment where left out.
         catalogue: models, agents and phases; by default the built-in ones and the user's file.
         health: what is known of failing models; by default what the processes on this machine share.
+        reader: a decision model of LangChain's that reads tasks instead of ours (nodes/readings.py).
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class AgentModelMatcher:
         settings: Settings | None = None,
         catalogue: Catalogue | None = None,
         health: Health | None = None,
+        reader: BaseDecisionModel | None = None,
     ) -> None:
         self.settings = settings or load_settings()
         self.health = health or Health(place_of(self.settings, "health"))
@@ -114,6 +120,7 @@ class AgentModelMatcher:
         self.models: dict[str, ModelProfile] = dict(base.models)
         self.scorers: list[WeightedScorer] = [*SCORERS, *installed_scorers()]
         self.validators: dict[str, Validator] = {**VALIDATORS, **installed_validators()}
+        self._readings = Readings(reader)
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
         self._unmoved: Memo = {}
@@ -214,7 +221,9 @@ class AgentModelMatcher:
         """
         await self.health.look()
         await self.look()
-        return await self._away(partial(self.strategy, request, wishes))
+        read, why = await self._readings.read(request)
+        plan = await self._away(partial(self.strategy, read, wishes))
+        return plan if why is None else {**plan, "warnings": [*plan["warnings"], why]}
 
     async def unmoved(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
         """Return the strategy as the catalogue alone has it: what was measured since moves it from run to run."""

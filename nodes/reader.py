@@ -1,7 +1,7 @@
 """The task reader as LangChain's decision model, and LangChain's decision models as task readers.
 
-`TaskReader` answers typed questions about a text by what the package reads in it (routing/task.py): without a network and
-in under a millisecond. So it can stand wherever a `BaseDecisionModel` is asked, in `ModelRouterMiddleware` for one.
+`TaskReader` answers typed questions about a text by what the package reads in it (routing/task.py), without a network.
+So it can stand wherever a `BaseDecisionModel` is asked, in `ModelRouterMiddleware` for one.
 `read_by` asks any other decision model what the matcher wants to know of a task.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.decisions import (
+    Answer,
     BaseDecisionModel,
     Box,
     Choice,
@@ -30,7 +31,7 @@ from ..routing.task import TRAITS, given_traits, read_task
 from ..routing.words import load_lexicon
 
 RIGHT = 0.9
-"""How probable it is that a reading is right: 176 of 192 sentences were that were written before the words were chosen."""
+"""How probable a reading is to be right: of 192 sentences written before its words were chosen, 176 were read right."""
 
 _ASKED = {
     "complexity": "How complex is this task?",
@@ -54,10 +55,11 @@ _MEANT: dict[str, dict[str, str]] = {
 class TaskReader(BaseDecisionModel):
     """Answer questions about a task by what is read in its words: complexity, speed and creativity.
 
-    What an answer may be is read in the question: a criterion is a mapping from traits to values (`{"complexity":
-    "high"}`), or a text that is read as tasks are ("Complex tasks that need deeper reasoning"); a label that is itself a
-    value of a trait (`low`, `normal`, `high`) under a question named like the trait needs none. The answer is the one whose
-    criterion fits the task best. Probabilities say how often a reading is right (0.9), shared where several fit alike.
+    What an answer stands for is read in the question: a criterion is a mapping from traits to values (`{"complexity":
+    "high"}`), or a text that is read as tasks are ("Complex tasks that need deeper reasoning"); a label that is itself
+    a value of a trait (`low`, `normal`, `high`) under a question named like the trait needs none. The answer is the
+    first of those whose criterion fits the task best. Probabilities say how often a reading is right (0.9), shared
+    where several fit alike.
 
     Raises:
         InputError: a question says nothing of what is read here, or asks for a place in an image.
@@ -75,7 +77,9 @@ class TaskReader(BaseDecisionModel):
 
     def _classify(self, state: Any, questions: dict[str, Question]) -> ClassifierResponse:
         reading = read_task(text_of(state))
-        answers = {name: _answer(name, question, reading) for name, question in questions.items()}
+        answers: dict[str, Answer] = {
+            name: _answer(name, asked, reading) for name, asked in questions.items()
+        }
         return ClassifierResponse(model=self.model, answers=answers)
 
     async def _aclassify(self, state: Any, questions: dict[str, Question]) -> ClassifierResponse:

@@ -28,6 +28,7 @@ from .records import (
     ModelProfile,
     PhasePlan,
     PhaseProfile,
+    Reading,
     Strategy,
     StrategyType,
 )
@@ -37,12 +38,16 @@ from .task import PLAIN, read_task
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRequest:
-    """What is to be done: the agent's name, the task's text, its parameters (JSON), and phases if not all."""
+    """What is to be done: the agent's name, the task's text, its parameters (JSON), and phases if not all.
+
+    A `reading` that was made elsewhere takes the place of ours.
+    """
 
     agent_name: str
     description: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     phases: Sequence[str] | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +210,7 @@ def _look_around(
     models, reasons = world.catalogue.in_order, _reasons(wishes, world, demanded)
     choice = Choice(
         agent=agent,
-        reading=read_task(request.description, request.parameters),
+        reading=request.reading or read_task(request.description, request.parameters),
         phases=phases,
         models=models,
         reasons=reasons,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .events import ProgressEvent
     from .executor import MultiModelExecutor, get_multi_model_executor
     from .nodes.matching import AgentModelMatcher
+    from .nodes.reader import TaskReader
     from .nodes.services import get_agent_model_matcher
     from .nodes.settings import Settings
     from .nodes.state import RunContext
@@ -46,6 +47,7 @@ _HOMES = {
     "Settings": "nodes.settings",
     "Strategy": "routing.records",
     "TaskPhase": "routing.records",
+    "TaskReader": "nodes.reader",
     "UnknownAgentError": "routing.errors",
     "WeightsError": "routing.errors",
     "YmeraError": "routing.errors",
@@ -71,6 +73,7 @@ __all__ = [
     "Settings",
     "Strategy",
     "TaskPhase",
+    "TaskReader",
     "UnknownAgentError",
     "WeightsError",
     "YmeraError",
