@@ -59,15 +59,14 @@ def test_the_drawing_of_an_agent_shows_its_phases_and_what_may_follow_each(setti
             "generation -budget-> __end__",
             "generation -failed-> abort",
             "generation -next-> validation",
-            "generation -retry or fallback-> generation",
+            'generation -retry or fallback or escalate-> generation',
             "match -next-> planning",
             "match -no model-> abort",
             "planning -budget-> __end__",
             "planning -failed-> abort",
             "planning -next-> generation",
             "planning -retry or fallback-> planning",
-            "validation -done or skip or budget-> __end__",
-            "validation -retry or fallback-> validation",
+            "validation -done or skip or budget-> __end__", 'validation -escalate-> generation', "validation -retry or fallback-> validation",
         ]
     )
 
@@ -79,16 +78,13 @@ def test_the_drawing_of_parallel_phases_joins_them_in_one_node_that_decides(sett
             "abort --> __end__",
             "generation --> join_0",
             "join_0 -budget-> __end__",
-            "join_0 -failed-> abort",
-            "join_0 -next or skip-> review",
+            "join_0 -failed-> abort", 'join_0 -mend first-> refinement', "join_0 -next or skip-> review",
             "match -next generation-> generation",
             "match -next research-> research",
-            "match -no model-> abort",
-            "refinement -done or skip or budget-> __end__",
-            "refinement -retry or fallback-> refinement",
+            "match -no model-> abort", 'refinement -again-> review', "refinement -done or skip or budget-> __end__",
+            'refinement -retry or fallback or escalate-> refinement',
             "research --> join_0",
-            "review -accepted or budget-> __end__",
-            "review -next or skip-> refinement",
+            "review -accepted or budget-> __end__", 'review -escalate generation-> generation', 'review -escalate research-> research', "review -next or skip-> refinement",
             "review -retry or fallback-> review",
         ]
     )

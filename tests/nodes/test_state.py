@@ -111,6 +111,7 @@ def test_the_view_of_a_state_has_defaults_for_what_was_not_written() -> None:
         "usage": NO_USAGE,
         "approvals": [],
         "reopened": {},
+        "detours": [],
     }
 
 

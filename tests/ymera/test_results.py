@@ -60,6 +60,7 @@ SPECIFIED_RUN = {
                 "cached",
                 "waiting",
                 "approvals",
+                "detours",
                 "forked_from",
             },
             id="of a run",
