@@ -85,9 +85,14 @@ async def abort(state: State) -> dict[str, Any]:
     return {"error": error, "messages": answer}
 
 
-async def join(state: State) -> dict[str, Any]:
-    """Wait for the phases side by side; the edge behind decides over all of them."""
-    return {}
+def join_node(services: Services) -> PlainNode:
+    """Return the node that waits for phases side by side; the edge behind decides over all of them."""
+
+    async def join(state: State) -> dict[str, Any]:
+        services.note_end(state["run_id"], view(state))
+        return {}
+
+    return join
 
 
 _ONCE_MORE = "retry or fallback or escalate"
@@ -311,7 +316,7 @@ def _add_group(graph: _Graph, drawing: _Drawing, i: int, services: Services) -> 
     if len(group) == 1:
         graph.add_node(last, phase_node(last, services, drawing.layout))
     else:
-        graph.add_node(last, join)
+        graph.add_node(last, join_node(services))
         for phase in group:
             graph.add_node(phase, lane(phase, services, drawing.layout))
             graph.add_edge(phase, last)

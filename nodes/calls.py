@@ -1,4 +1,4 @@
-"""The table of calls, in which the journal and what is learned from outcomes stand: a row for each call."""
+"""The tables of calls and of runs in trials: a row for each call, and one for each run that is given an arm."""
 
 from __future__ import annotations
 
@@ -45,7 +45,18 @@ CREATE INDEX IF NOT EXISTS calls_by_run ON calls (run);
 CREATE INDEX IF NOT EXISTS calls_settled ON calls (tenant, settled_at) WHERE quality IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_summed ON calls (tenant, provider, model, domain, phase, settled_at, quality)
     WHERE quality IS NOT NULL;
-CREATE INDEX IF NOT EXISTS calls_answered ON calls (tenant, started_at) WHERE outcome = 'answered'
+CREATE INDEX IF NOT EXISTS calls_answered ON calls (tenant, started_at) WHERE outcome = 'answered';
+CREATE TABLE IF NOT EXISTS trial_runs (
+    tenant TEXT NOT NULL,
+    trial TEXT NOT NULL,
+    run TEXT NOT NULL,
+    arm TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    begun_at DOUBLE PRECISION NOT NULL,
+    ended TEXT NOT NULL DEFAULT '',
+    ended_at DOUBLE PRECISION,
+    PRIMARY KEY (tenant, trial, run)
+)
 """
 """`calls_summed` has the older outcomes in the order in which they are summed: with it 100,000 of them take a sixth of
 the time, and each row some 60 bytes more."""
@@ -54,5 +65,5 @@ BUSY_SECONDS = 10.0
 
 
 def open_calls(settings: Settings) -> Database:
-    """Return the database in which the table stands."""
+    """Return the database in which the tables stand."""
     return open_database(settings, "journal", SCHEMA, patience=BUSY_SECONDS)

@@ -12,7 +12,7 @@ from ..routing.attempts import Check, Detour, RunView, Verdict
 from ..routing.catalogue import Catalogue
 from ..routing.detours import Behind, detour
 from ..routing.records import PhaseProfile
-from .state import Rematched, State, add_usage, view
+from .state import Rematched, State, add_usage, put_plan, view
 from .verdicts import describe
 
 
@@ -22,6 +22,8 @@ def after(state: State, update: dict[str, Any]) -> RunView:
     return RunView(
         {
             **run,
+            "plan": put_plan(run["plan"], [update["plan"]]) if "plan" in update else run["plan"],
+            "detours": [*run["detours"], *update.get("detours", [])],
             "attempts": [*run["attempts"], *update["attempts"]],
             "verdicts": {**run["verdicts"], **update.get("verdicts", {})},
             "usage": add_usage(run["usage"], update["usage"]),

@@ -48,6 +48,8 @@ DELETE FROM calls WHERE started_at < ?
     OR started_at < (SELECT started_at FROM calls ORDER BY started_at DESC LIMIT 1 OFFSET ?)
 """
 
+PRUNE_TRIALS = "DELETE FROM trial_runs WHERE begun_at < ?"
+
 DAY_SECONDS = 86_400.0
 LEAST_DAYS = 1.0
 """Rows of calls under way are kept for a day, whatever is learned from them."""
@@ -228,6 +230,7 @@ class Journal:
         if self._written % PRUNED_EVERY == 0:
             oldest = self._clock() - max(self._days, LEAST_DAYS) * DAY_SECONDS
             self._thread.submit(self._change, PRUNE, (oldest, KEPT_ROWS - 1))
+            self._thread.submit(self._change, PRUNE_TRIALS, (oldest,))
         self._written += 1
 
     def _change(self, sql: str, values: tuple[object, ...]) -> None:

@@ -14,7 +14,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from ..routing.approvals import left_out
-from ..routing.attempts import Gate
+from ..routing.attempts import Gate, RunView
 from ..routing.layout import Layout
 from ..routing.matcher import TaskRequest, Wishes
 from ..routing.records import Strategy
@@ -49,7 +49,7 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
     """Return the process's wishes with those of this run on top."""
     wishes = replace(services.matcher.wishes, layout=layout)
     if context is None:
-        return wishes
+        return replace(wishes, free=True)
     return replace(
         wishes,
         # ENABLE_MULTI_MODEL=false forbids what a run may wish for.
@@ -67,7 +67,16 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
         most_seconds=context.most_seconds,
         least_quality=context.least_quality,
         strict=wishes.strict if context.strict is None else context.strict,
+        free=_is_free(context),
     )
+
+
+def _is_free(context: RunContext) -> bool:
+    """Say whether the caller leaves it to us how the run is planned."""
+    said = (context.strategy, context.model, context.thrift)
+    aims = (context.most_usd, context.most_seconds, context.least_quality)
+    usual = context.attempts == RunContext.model_fields["attempts"].default and not context.providers
+    return usual and all(each is None for each in (*said, *aims))
 
 
 def wanted_of(context: RunContext | None) -> Wanted:
@@ -95,10 +104,12 @@ def match_node(
         plan = {**plan, "warnings": [*plan["warnings"], *left_out(plan, gates, wanted)]}
         get_stream_writer()({"event": "planned", "strategy": plan})
         _log(plan)
+        run_id = str(uuid.uuid4())
+        _note(services, run_id, request, plan)
         return {
             "task_description": request.description,
             "task_parameters": dict(request.parameters),
-            "run_id": str(uuid.uuid4()),
+            "run_id": run_id,
             "format": STATE_FORMAT,
             "wanted": wanted_of(runtime.context),
             "plan": plan,
@@ -117,6 +128,13 @@ def match_node(
         }
 
     return match
+
+
+def _note(services: Services, run_id: str, request: TaskRequest, plan: Strategy) -> None:
+    """Note that the run has an arm, and its end where it is over before it begins."""
+    if noted := services.matcher.trials.begun(run_id, request, plan):
+        services.journal.change(*noted)
+        services.note_end(run_id, RunView(plan=plan))
 
 
 def _log(plan: Strategy) -> None:

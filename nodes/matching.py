@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.dial import FrontPoint, front, strategy_for
-from ..routing.errors import InputError
+from ..routing.errors import InputError, NoUsableModelError
 from ..routing.matcher import TaskRequest, Wishes, find_agent, judgement
 from ..routing.ranking import Exploration, Memo, World
 from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
+from ..routing.trials import Trial, unfit
 from ..routing.words import load_lexicon
 from .availability import EMBEDDED, LOCAL, why_unavailable
 from .calls import open_calls
@@ -28,6 +29,7 @@ from .json_checks import schema_fault
 from .readings import Readings
 from .scorers import installed_scorers
 from .settings import Settings, load_settings
+from .trials import Trials
 from .validators import VALIDATORS, Validator, installed_validators
 
 if TYPE_CHECKING:
@@ -80,6 +82,26 @@ def _local_model(name: str, provider: str) -> ModelProfile:
     )
 
 
+def load_trial(settings: Settings, catalogue: Catalogue) -> Trial | None:
+    """Return the trial of the user's file (YMERA_TRIAL), if there is one.
+
+    Raises:
+        CatalogueError: the file is wrong; every fault of it at once.
+    """
+    if settings.ymera_trial is None:
+        return None
+    from ..routing.trial_files import read_trial  # pydantic's models cost time, and most have no trial
+
+    return read_trial(settings.ymera_trial, catalogue)
+
+
+def _fitting(trial: Trial | None, catalogue: Catalogue) -> Trial | None:
+    faults = unfit(trial, catalogue) if trial else ()
+    for key, what in faults:
+        raise InputError(f"The trial is of no use: {key} {what}.")
+    return trial
+
+
 def _experience(settings: Settings) -> Experience:
     learns = settings.ymera_outcome_days > 0
     return Experience(open_calls(settings) if learns else None, tenant=settings.ymera_tenant or "")
@@ -100,6 +122,10 @@ class AgentModelMatcher:
         catalogue: models, agents and phases; by default the built-in ones and the user's file.
         health: what is known of failing models; by default what the processes on this machine share.
         reader: a decision model of LangChain's that reads tasks instead of ours (nodes/readings.py).
+        trial: arms by which runs are planned in turn; by default those of the user's file (YMERA_TRIAL).
+
+    Raises:
+        InputError: the settings, the catalogue or the trial are wrong.
     """
 
     def __init__(
@@ -107,7 +133,9 @@ class AgentModelMatcher:
         settings: Settings | None = None,
         catalogue: Catalogue | None = None,
         health: Health | None = None,
+        *,
         reader: BaseDecisionModel | None = None,
+        trial: Trial | None = None,
     ) -> None:
         self.settings = settings or load_settings()
         self.health = health or Health(place_of(self.settings, "health"))
@@ -116,6 +144,7 @@ class AgentModelMatcher:
         self._exploration = Exploration(boldness=boldness, random=Random()) if boldness else None
         base = catalogue or load_catalogue(self.settings)
         self._base = base
+        self.trials = Trials(_fitting(trial, base) or load_trial(self.settings, base), self.settings)
         self.agent_profiles: dict[str, AgentTaskProfile] = dict(base.agents)
         self.models: dict[str, ModelProfile] = dict(base.models)
         self.scorers: list[WeightedScorer] = [*SCORERS, *installed_scorers()]
@@ -215,15 +244,28 @@ class AgentModelMatcher:
         await self.experience.look()
 
     async def choose(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
-        """Return what `strategy` does, for callers on an event loop.
+        """Return what `strategy` does, for callers on an event loop; of a free run, by its arm of the trial.
 
         Where weights must be looked for on the disk, that happens in a thread.
         """
         await self.health.look()
         await self.look()
+        await self.trials.look()
         read, why = await self._readings.read(request)
-        plan = await self._away(partial(self.strategy, read, wishes))
+        plan = await self._tried(read, wishes or replace(self.wishes, free=True))
         return plan if why is None else {**plan, "warnings": [*plan["warnings"], why]}
+
+    async def _tried(self, request: TaskRequest, usual: Wishes) -> Strategy:
+        """Return the strategy by the arm of the trial that a request is in, if it is in one and that can be tried."""
+        given = self.trials.given(request, usual, self.catalogue)
+        try:
+            return await self._away(partial(self.strategy, request, given))
+        except NoUsableModelError as error:
+            if given.arm is None or given.model == usual.model:
+                raise
+            plan = await self._away(partial(self.strategy, request, usual))
+            untried = f"The {given.arm['reason']} cannot be tried: {error}"
+            return {**plan, "warnings": [*plan["warnings"], untried]}
 
     async def unmoved(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
         """Return the strategy as the catalogue alone has it: what was measured since moves it from run to run."""

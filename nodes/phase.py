@@ -33,7 +33,7 @@ from ..routing.outcomes import domain_of, judged_by, quality_of_checks
 from ..routing.prediction import first_token_seconds
 from ..routing.records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Rejected
 from .attempt import attempt
-from .detouring import led_from, may_turn, turned
+from .detouring import after, led_from, may_turn, turned
 from .faults import keys_of
 from .health import mark_of
 from .hedge import Contender, race
@@ -328,6 +328,7 @@ async def _update(visit: Visit, made: list[Made]) -> Update:
     }
     best = next((one for one in made if one.ok), None)
     if best is None:
+        visit.services.note_end(visit.state["run_id"], after(visit.state, update))
         return update
     marks, answered = await _answered(visit, best)
     for verdict in answered.get("verdicts", {}).values():
@@ -336,9 +337,10 @@ async def _update(visit: Visit, made: list[Made]) -> Update:
         marked = cast("Attempt", {**best.attempt, **marks})
         update["attempts"] = [marked if a is best.attempt else a for a in update["attempts"]]
     update = {**update, **answered}
-    if not may_turn(visit.state, visit.phase):
-        return update
-    return turned(visit.state, update, visit.phase.name, visit.catalogue, marks.get("checks", ()))
+    if may_turn(visit.state, visit.phase):
+        update = turned(visit.state, update, visit.phase.name, visit.catalogue, marks.get("checks", ()))
+    visit.services.note_end(visit.state["run_id"], after(visit.state, update))
+    return update
 
 
 def _tell_outcome(visit: Visit, verdict: Verdict) -> None:

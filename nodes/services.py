@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from ..routing.attempts import RunView
 from ..routing.records import ModelProfile
 from .budgets import Budgets
 from .calls import open_calls
@@ -75,6 +76,11 @@ class Services:
     def checker(self) -> Checker:
         """Makes the checks that the matcher knows."""
         return Checker(lambda: self.matcher.validators)
+
+    def note_end(self, run_id: str, run: RunView) -> None:
+        """Note how a run of a trial has ended, if it has. Not waited for."""
+        if noted := self.matcher.trials.ended(run_id, run):
+            self.journal.change(*noted)
 
     @property
     def health(self) -> Health:

@@ -236,6 +236,9 @@ class Settings(BaseSettings):
     ymera_outcome_texts: bool = Field(
         default=False, description="Keep the texts of tasks with their outcomes."
     )
+    ymera_trial: Path | None = Field(
+        default=None, description="A TOML file with the arms of a trial: runs are planned by them in turn."
+    )
     ymera_downloads: bool = Field(default=True, description="Allow fetching weights of embedded models.")
     ymera_local_dir: Path | None = Field(
         default=None, description="A folder that already holds the weights (no network)."

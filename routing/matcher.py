@@ -24,6 +24,7 @@ from .ranking import World, plans_for
 from .records import (
     AgentTaskProfile,
     Dial,
+    InTrial,
     Limits,
     ModelProfile,
     PhasePlan,
@@ -68,6 +69,8 @@ class Wishes:
             (routing/dial.py).
         strict: refuse an agent without a profile.
         layout: the groups of the compiled graph that will run it, where that is given already.
+        free: the caller leaves it to us how the run is planned: a trial may give it an arm.
+        arm: the arm that these wishes follow.
     """
 
     strategy: str = "auto"
@@ -87,6 +90,8 @@ class Wishes:
     least_quality: float | None = None
     strict: bool = False
     layout: Layout | None = None
+    free: bool = False
+    arm: InTrial | None = None
 
     @property
     def aims(self) -> bool:
@@ -111,7 +116,9 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
     plans, predicted = plans_for(kind, choice, world, layout)
     more += _notices(plans, world)
     _check_task_fits(plans, choice)
-    return Strategy(
+    if wishes.arm:
+        beside.append(wishes.arm["reason"])
+    plan = Strategy(
         strategy_type=kind,
         agent_name=agent.agent_name,
         task_type=agent.task_type,
@@ -131,6 +138,7 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
             rounds=wishes.rounds,
         ),
     )
+    return {**plan, "trial": wishes.arm} if wishes.arm else plan
 
 
 def _check_request(request: TaskRequest, wishes: Wishes, world: World) -> None:

@@ -293,6 +293,14 @@ class Dial(TypedDict):
     haste: float
 
 
+class InTrial(TypedDict):
+    """The arm of a trial by which a run is planned, and why it is this one (routing/trials.py)."""
+
+    trial: str
+    arm: str
+    reason: str
+
+
 class Strategy(TypedDict):
     """The plan of a run, as `match_agent_to_models` returns it and the state keeps it."""
 
@@ -307,6 +315,7 @@ class Strategy(TypedDict):
     warnings: list[str]
     limits: Limits
     dial: NotRequired[Dial]
+    trial: NotRequired[InTrial]
 
 
 # --- the run ---------------------------------------------------------------------------------------------

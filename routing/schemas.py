@@ -27,16 +27,18 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """A table of a data file: no other keys, and no value that only looks like the right one."""
+
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class _Price(_Entry):
+class _Price(Entry):
     input: Usd
     output: Usd
 
 
-class _Provider(_Entry):
+class _Provider(Entry):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: Name
     chat_model: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -52,7 +54,7 @@ class _Provider(_Entry):
     source: str = ""
 
 
-class _Model(_Entry):
+class _Model(Entry):
     name: Name
     provider: Name
     model_id: Name | None = None
@@ -74,7 +76,7 @@ class _Model(_Entry):
     source: str = ""
 
 
-class _Agent(_Entry):
+class _Agent(Entry):
     agent_name: Name
     task_type: Name
     preferred_models: list[Name] = []
@@ -88,7 +90,7 @@ class _Agent(_Entry):
     description: str = ""
 
 
-class _Phase(_Entry):
+class _Phase(Entry):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     order: int
     skills: Annotated[dict[Skill, Score], Field(min_length=1)]
@@ -103,7 +105,7 @@ class _Phase(_Entry):
     description: str = ""
 
 
-_SCHEMAS: dict[Kind, type[_Entry]] = {
+_SCHEMAS: dict[Kind, type[Entry]] = {
     "providers": _Provider,
     "models": _Model,
     "agents": _Agent,
@@ -113,15 +115,23 @@ _SCHEMAS: dict[Kind, type[_Entry]] = {
 
 def faults_of(kind: Kind, table: object) -> list[tuple[str, str]]:
     """Return every fault of an entry as its key and what is wrong there."""
-    schema = _SCHEMAS[kind]
+    return faults_against(_SCHEMAS[kind], table, inner=_Price)
+
+
+def faults_against(schema: type[Entry], table: object, *, inner: type[Entry]) -> list[tuple[str, str]]:
+    """Return every fault of a table as its key and what is wrong there.
+
+    Args:
+        inner: the schema of the tables that stand in it.
+    """
     try:
         schema.model_validate(table)
     except ValidationError as error:
-        return [_explained(fault, schema) for fault in error.errors(include_url=False)]
+        return [_explained(fault, schema, inner) for fault in error.errors(include_url=False)]
     return []
 
 
-def _explained(fault: Any, schema: type[_Entry]) -> tuple[str, str]:
+def _explained(fault: Any, schema: type[Entry], inner: type[Entry]) -> tuple[str, str]:
     # `Any`: pydantic's ErrorDetails is a TypedDict whose `ctx` and `input` are Any in any case.
     loc = [str(part) for part in fault["loc"]]
     got = f"(got {fault['input']!r})"
@@ -131,7 +141,7 @@ def _explained(fault: Any, schema: type[_Entry]) -> tuple[str, str]:
         case "missing":
             return key, "is missing"
         case "extra_forbidden":
-            owner = _Price if len(loc) > 1 else schema
+            owner = inner if len(loc) > 1 else schema
             return (
                 key,
                 f"is no key of this table{_near(loc[-1], owner)}, allowed: {', '.join(owner.model_fields)}",
@@ -152,6 +162,6 @@ def _explained(fault: Any, schema: type[_Entry]) -> tuple[str, str]:
     return key, f"{fault['msg'].replace('Input should', 'must')} {got}"
 
 
-def _near(word: str, schema: type[_Entry]) -> str:
+def _near(word: str, schema: type[Entry]) -> str:
     near = difflib.get_close_matches(word, schema.model_fields, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from .nodes.matching import AgentModelMatcher
 from .nodes.state import RunContext, RunInput, State
-from .results import FORMAT
+from .results import FORMAT, MultiModelResult
 from .routing.catalogue import Catalogue
 from .routing.errors import NoUsableModelError
 from .routing.flow import key_of, ranking
@@ -63,13 +63,19 @@ class AskedRun:
             and _phases(state["plan"]) == _phases(self.plan)
         )
 
+    def keeps(self, result: MultiModelResult) -> bool:
+        """Say whether its result is stored: that of another arm than the key names is not."""
+        made = (result.plan or self.plan).get("trial")
+        return result.success and self.writes_cache and made == self.plan.get("trial")
+
     async def cache_key(self, matcher: AgentModelMatcher) -> str:
         """Return the key of its result: what was asked, how, and which models would answer by the catalogue.
 
         What was measured moves plans from run to run. The same task still has the same result.
         """
         agent = matcher.agent_profiles.get(self.plan["agent_name"])
-        usual = await matcher.unmoved(self.request, self.wishes)
+        wishes = matcher.trials.followed(self.wishes, self.plan.get("trial"))
+        usual = await matcher.unmoved(self.request, wishes)
         choices = [(p["phase"], [key_of(c) for c in ranking(p)]) for p in usual["phases"]]
         asked = [
             FORMAT,

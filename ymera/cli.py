@@ -17,6 +17,7 @@ from .cli_match import frontier, match
 from .cli_models import models_app
 from .cli_outcomes import feedback, outcomes_app
 from .cli_threads import compare, fork, history, threads_app
+from .cli_trial import trial
 from .exits import FAILED, SUCCESS, Commands
 from .inputs import (
     check_output,
@@ -328,5 +329,5 @@ def doctor(probe: Probe = False, probe_timeout: ProbeTimeout = 20.0, as_json: As
     raise typer.Exit(SUCCESS if all(finding.ok is not False for finding in findings) else FAILED)
 
 
-for _command in (match, frontier, batch, history, fork, compare, feedback):
+for _command in (match, frontier, batch, history, fork, compare, feedback, trial):
     app.command()(_command)

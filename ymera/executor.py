@@ -317,7 +317,7 @@ class MultiModelExecutor:
             leg = await self._first_leg(run, saver, tokens=tokens)
             async with aclosing(go(leg, self.settings, ride.control)) as events:
                 async for event in events:
-                    if event["event"] == "finished" and event["result"].success and run.writes_cache:
+                    if event["event"] == "finished" and run.keeps(event["result"]):
                         await self._cache.put(key, event["result"].to_json())
                     yield event
 

@@ -21,6 +21,7 @@ from tests.servers.faulty import FaultyServer
 from ymera.cli import app
 from ymera.exits import INTERRUPTED
 from ymera.routing.catalogue import builtin_catalogue, extend
+from ymera.routing.trial_files import read_trial
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -28,9 +29,11 @@ RUN_ELSEWHERE = {"studio.md": ROOT / "tests" / "graphs" / "test_studio.py"}
 """Pages whose Python needs a server of its own, and the tests that run it there."""
 SHELL_ELSEWHERE = {"deploy.md": ROOT / "tests" / "deploy" / "test_page.py"}
 """Pages whose shell needs servers of its own, and the tests that run it there."""
+TRIALS = {"trials.md": "trial.toml"}
+"""Pages whose TOML is a trial, and the name under which their commands know it; elsewhere it is a catalogue."""
 NO_CODE = {"text", "mermaid"}
 """Output and drawings: they are generated, and compared by cog."""
-READING = {"match", "models", "agents", "graph", "doctor", "frontier", "run"}
+READING = {"match", "trial", "models", "agents", "graph", "doctor", "frontier", "run"}
 """Commands of `ymera` that are really run here, against providers on the loopback."""
 
 
@@ -87,7 +90,7 @@ def _files_of(page: str) -> None:
     shutil.copy(ROOT / "langgraph.json", "langgraph.json")
     for block in of("toml"):
         if block.file == page:
-            Path("mine.toml").write_text(block.text, "utf-8")
+            Path(TRIALS.get(page, "mine.toml")).write_text(block.text, "utf-8")
 
 
 @pytest.mark.parametrize("page", [k for k, _ in groupby(of("python"), lambda block: block.file)])
@@ -121,5 +124,9 @@ async def _execute(code: CodeType, names: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("block", of("toml"), ids=lambda block: block.title)
-def test_a_catalogue_file_is_read_without_a_fault(block: Block) -> None:
+def test_a_data_file_is_read_without_a_fault(block: Block, tmp_path: Path) -> None:
+    if block.file in TRIALS:
+        (tmp_path / "trial.toml").write_text(block.text, "utf-8")
+        assert read_trial(tmp_path / "trial.toml", builtin_catalogue()).arms
+        return
     assert extend(builtin_catalogue(), block.text) != builtin_catalogue()
