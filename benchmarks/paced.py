@@ -39,10 +39,11 @@ class Pace:
 
     Args:
         first_s: median of the seconds until an answer begins; they are log-normal.
-        sigma: of the logarithm of these seconds.
+        sigma: of the logarithm of these seconds; 0: all are the same.
         words_per_s: pace of an answer.
         words: of an answer.
         seed: of all that is drawn.
+        text: what is answered to everything; empty: so many words, or a verdict where one is asked for.
     """
 
     first_s: float
@@ -50,6 +51,7 @@ class Pace:
     words_per_s: float
     words: int
     seed: int = 1
+    text: str = ""
 
 
 @dataclass
@@ -117,10 +119,10 @@ class PacedServer:
 
     async def _speak(self, request: Request, wire: Wire, drawn: str, judges: bool) -> None:
         pace = self._pace
-        text = ACCEPT if judges else " ".join(["word"] * pace.words)
-        first = random.Random(drawn).lognormvariate(math.log(pace.first_s), pace.sigma)
+        text = pace.text or (ACCEPT if judges else " ".join(["word"] * pace.words))
         await wire.head()
-        await asyncio.sleep(first)
+        if pace.first_s:
+            await asyncio.sleep(random.Random(drawn).lognormvariate(math.log(pace.first_s), pace.sigma))
         began = time.monotonic()
         for number, data in enumerate(_events(text, request.model)):
             await wire.piece(data)

@@ -24,6 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from .pages import write_into
 from .routing_calibration import calibration, coverage
 from .routing_data import POOL, Fold, Table, judgements, load_many, load_pair, split, without
 from .routing_metrics import (
@@ -38,7 +39,7 @@ from .routing_metrics import (
 from .routing_routers import Domain, Length, Linear, Neighbours, Oracle, Ours, Random, Router, baselines, ours
 from .routing_speed import speed
 from .routing_streams import cold_start, drift, escalation, even, online, prior_of
-from .routing_tables import tables, write_into
+from .routing_tables import tables
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FOLDS = 5

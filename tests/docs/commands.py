@@ -111,8 +111,9 @@ def _pip(arguments: list[str]) -> None:
 
 def _python(arguments: list[str]) -> None:
     assert arguments[0] == "-m", arguments
-    if arguments[1].startswith("benchmarks."):
-        assert (ROOT / f"{arguments[1].replace('.', '/')}.py").is_file(), arguments
+    if arguments[1].split(".")[0] == "benchmarks":
+        module = ROOT / arguments[1].replace(".", "/")
+        assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file(), arguments
         assert arguments[2:3] in ([], ["--json"]), arguments
         return
     assert arguments[1:] in (["venv", ".venv"], ["docs.shown"]), arguments

@@ -1,0 +1,83 @@
+"""This package beside what people would pick instead, in one command and one run.
+
+    pip install -r benchmarks/peers.txt
+    python -m benchmarks --json FILE [--sections overhead,start,…] [--docs docs/benchmarks.md] [--quick]
+
+Each section is a module that measures and returns its findings. The report is Markdown: whether each mark is reached,
+bars, tables. The JSON holds all figures, with the machine, the versions of what was compared, and the load before and
+after. `--docs` writes the report between the marks of a page. `--quick` measures next to nothing: it shows that the
+command works. A peer that is not installed is left out, and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from .descriptors import allow_files
+from .findings import FULL, QUICK, Effort, Findings
+from .machine import described, load
+from .pages import write_into
+from .report import report
+
+SECTIONS = ("overhead", "start", "scale", "growth", "parallel", "cache", "tokens", "embedded")
+"""Names of sections; each is measured by the function `measure` of the module of that name."""
+MODULES = {"embedded": "embedded_section"}
+
+
+def sections_of(names: str) -> list[str]:
+    """Return the sections that an option names, with commas between.
+
+    Raises:
+        SystemExit: there is no such section.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in SECTIONS]:
+        raise SystemExit(f"unknown sections: {', '.join(unknown)}. There are: {', '.join(SECTIONS)}")
+    return wanted
+
+
+def measured(name: str, effort: Effort) -> Findings:
+    """Return the findings of a section; how long it takes goes to stderr."""
+    clock = time.monotonic()
+    module = import_module(f".{MODULES.get(name, name)}", __package__)
+    found: Findings = asyncio.run(module.measure(effort))
+    print(f"{name}: {time.monotonic() - clock:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print the report, write the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="YMERA beside its peers.")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--docs", type=Path, help="page whose tables are written anew")
+    parser.add_argument("--sections", default=",".join(SECTIONS), help="with commas between; default: all")
+    parser.add_argument(
+        "--quick", dest="effort", action="store_const", const=QUICK, default=FULL, help="next to nothing"
+    )
+    arguments = parser.parse_args(words)
+    allow_files()
+    machine = described() | {"date": f"{datetime.now(UTC):%d %B %Y}"}
+    loads = [load()]
+    found = {name: measured(name, arguments.effort) for name in sections_of(arguments.sections)}
+    loads.append(load())
+    text = report(found, machine, loads)
+    print(text)
+    if arguments.docs:
+        write_into(arguments.docs, text)
+    if arguments.json:
+        figures = {"machine": machine, "load": dict(zip(("before", "after"), loads, strict=True))}
+        sections = {name: asdict(each) for name, each in found.items()}
+        arguments.json.write_text(json.dumps(figures | {"sections": sections}, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The one command: it measures what it is asked for, says whether marks are reached, and writes where it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import MODULES, SECTIONS, sections_of
+from benchmarks.findings import Drawing, Findings, Mark, Table
+from benchmarks.pages import BEGIN, END, write_into
+from benchmarks.report import report
+from benchmarks.turns import beyond, in_turn, ratios, spread
+
+ROOT = Path(__file__).parents[2]
+MACHINE = {
+    "date": "1 May 2026",
+    "python": "3.11",
+    "cores": 2,
+    "cpu": "a CPU",
+    "versions": {"langgraph": "1.2"},
+}
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command where no weights lie."""
+    environment = os.environ | {"YMERA_CACHE_DIR": str(folder)}
+    line = [sys.executable, "-m", "benchmarks", *words]
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "sections", [["overhead"], ["scale"], ["start", "growth", "parallel", "cache", "tokens"]], ids="+".join
+)
+def test_sections_are_measured_in_a_moment_when_little_is_asked_of_them(
+    sections: list[str], tmp_path: Path
+) -> None:
+    page, file = tmp_path / "page.md", tmp_path / "figures.json"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
+    done = command(
+        tmp_path, "--quick", "--sections", ",".join(sections), "--json", str(file), "--docs", str(page)
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text("utf-8"))
+    assert list(figures["sections"]) == sections
+    for found in figures["sections"].values():
+        assert found["tables"], "nothing was measured"
+        assert all(row for table in found["tables"] for row in table["rows"])
+        assert all(f"| {mark['what']} |" in done.stdout for mark in found["marks"])
+    assert figures["machine"]["versions"]["langgraph"]
+    assert set(figures["load"]) == {"before", "after"}
+    written = page.read_text("utf-8")
+    assert done.stdout.strip() in written
+    assert written.startswith(f"before\n{BEGIN}")
+    assert written.endswith(f"{END}\nafter\n")
+    assert "old" not in written
+
+
+def test_every_section_is_a_module_that_measures() -> None:
+    for name in SECTIONS:
+        assert callable(import_module(f"benchmarks.{MODULES.get(name, name)}").measure)
+
+
+def test_a_section_that_there_is_not_is_named() -> None:
+    with pytest.raises(SystemExit, match=r"unknown sections: overhaed\. There are: overhead, start"):
+        sections_of("start, overhaed")
+
+
+@pytest.mark.parametrize(
+    ("reached", "most", "verdict"),
+    [
+        pytest.param(1.25, 1.25, "reached", id="the bound itself is kept"),
+        pytest.param(1.0, 1.25, "reached", id="below"),
+        pytest.param(2.5, 1.25, "missed, 2.00×", id="above, by how much"),
+        pytest.param(3, 0, "missed", id="above nothing"),
+        pytest.param(-1.0, 0.5, "reached", id="less than what it is compared with"),
+    ],
+)
+def test_a_mark_says_whether_it_is_reached(reached: float, most: float, verdict: str) -> None:
+    assert Mark(what="", reached=reached, most=most).verdict == verdict
+
+
+def test_the_report_begins_with_the_machine_and_the_marks_and_ends_with_what_is_left_out() -> None:
+    found = Findings(
+        tables=[Table(title="Times", heads=["side", "ms"], rows=[["ours", "1"]], note="A note.")],
+        marks=[Mark(what="a run", reached=2_500, most=0.5, unit="ms")],
+        drawings=[Drawing(title="A run", unit="ms", bars=[("ours", 1.0), ("theirs", 2.0)])],
+        left_out=["a peer is left out"],
+    )
+    text = report({"overhead": found, "start": found}, MACHINE, [[0.5], []])
+    assert text.startswith(
+        "Measured on 1 May 2026, Python 3.11, 2 cores (a CPU), load 0.5 before and unknown after; langgraph 1.2."
+    )
+    assert "| a run | 2,500 ms | 0.5 ms | missed, 5000.00× |" in text
+    assert '  x-axis ["ours", "theirs"]\n  y-axis "ms"\n  bar [1, 2]\n' in text
+    assert "**Times**\n\n| side | ms |\n| --- | --- |\n| ours | 1 |\n\nA note." in text
+    assert text.endswith("Not measured here:\n\n- a peer is left out")
+
+
+async def test_sides_take_turns_and_each_round_begins_with_another() -> None:
+    order: list[str] = []
+
+    async def first(number: int) -> None:
+        order.append(f"a{number}")
+
+    async def second(number: int) -> None:
+        order.append(f"b{number}")
+
+    taken = await in_turn({"a": first, "b": second}, 2)
+    assert order == [
+        "a0",
+        "b0",
+        "a1",
+        "b1",
+        "a2",
+        "b2",
+        "b3",
+        "a3",
+    ]  # two rounds of warming up, then two counted
+    assert [len(each.cpu) for each in taken.values()] == [2, 2]
+    assert [len(each.wall) for each in taken.values()] == [2, 2]
+
+
+def test_ratios_and_differences_are_taken_within_a_round() -> None:
+    mine, base = [2.0, 30.0, 4.0], [1.0, 10.0, 4.0]
+    assert ratios(mine, base).median == 2.0
+    assert beyond(mine, base).median == 1.0
+    assert (spread([5.0]).low, spread([5.0]).median, spread([5.0]).high) == (5.0, 5.0, 5.0)
+
+
+def test_a_page_without_marks_is_not_written(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing", "utf-8")
+    with pytest.raises(ValueError):
+        write_into(page, "text")
+    assert page.read_text("utf-8") == "nothing"
