@@ -346,7 +346,7 @@ def test_a_file_holds_a_trial(tmp_path: Path) -> None:
             "hast = 0.5",
             snapshot(
                 "trial.toml: arms.thrifty.hast: is no key of this table (did you mean 'haste'?), "
-                "allowed: name, share, strategy, model, thrift, haste, attempts"
+                "allowed: name, share, strategy, model, thrift, haste, attempts, rounds"
             ),
             id="a wish that is none",
         ),
