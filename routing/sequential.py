@@ -36,6 +36,11 @@ def interval(values: Iterable[float], error_rate: float) -> tuple[float, float]:
     return _least(counts, error_rate / 2), 1 - _least(mirrored, error_rate / 2)
 
 
+def is_above(values: Iterable[float], mean: float, error_rate: float) -> bool:
+    """Say whether it is sure that the mean of values is above `mean`; arguments as for `first_above`."""
+    return _is_sure(Counter(values), mean, error_rate)
+
+
 def first_above(values: Iterable[float], mean: float, error_rate: float) -> int | None:
     """Return after how many values it was sure that their mean is above `mean`; None where it is not yet.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from .outcomes import quality_of_verdict
-from .sequential import first_above, interval, needed
+from .sequential import first_above, interval, is_above, needed
 from .trials import Arm, Measure, Trial
 
 SUCCEEDED = "succeeded"
@@ -158,12 +158,22 @@ def _rate(trial: Trial) -> float:
 
 
 def _harmful(trial: Trial, found: Sequence[Settled]) -> float | None:
-    after = first_above((1 - each.value for each in found), (1 + trial.harm) / 2, _rate(trial))
-    return None if after is None else max(each.at for each in found[:after])
+    mirrored = [Settled(each.at, 1 - each.value) for each in found]
+    return _sure_since(mirrored, (1 + trial.harm) / 2, _rate(trial))
 
 
 def _better(trial: Trial, found: Sequence[Settled]) -> float | None:
-    after = first_above((each.value for each in found), (1 + trial.gain) / 2, _rate(trial))
+    return _sure_since(found, (1 + trial.gain) / 2, _rate(trial))
+
+
+def _sure_since(found: Sequence[Settled], mean: float, rate: float) -> float | None:
+    """Return since when it is sure that the mean is above another; None where it is not now.
+
+    It does not count that it once seemed sure: scores may have corrected that since, and to go through all earlier
+    times again at each correction would be as many more chances of a false alarm.
+    """
+    values = [each.value for each in found]
+    after = first_above(values, mean, rate) if is_above(values, mean, rate) else None
     return None if after is None else max(each.at for each in found[:after])
 
 

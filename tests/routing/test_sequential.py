@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ymera.routing.sequential import first_above, interval, needed
+from ymera.routing.sequential import first_above, interval, is_above, needed
 
 values = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]), min_size=1, max_size=60)
 means = st.floats(0.05, 0.95)
@@ -72,6 +72,7 @@ def test_it_is_sure_as_soon_as_the_lower_bound_has_come_to_the_mean(
     after = first_above(values, mean, rate)
     sure = [number for number in range(1, len(values) + 1) if interval(values[:number], 2 * rate)[0] > mean]
     assert after == (sure[0] if sure else None)
+    assert is_above(values, mean, rate) == (len(values) in sure)
 
 
 @given(values=st.lists(st.floats(0, 0.5), max_size=200))
