@@ -230,12 +230,15 @@ async def test_a_tenant_neither_rates_nor_learns_from_runs_of_another(settings: 
 async def test_twenty_runs_with_feedback_change_the_plan_and_the_reason_says_so(settings: Settings) -> None:
     executor = executor_of(settings)
     first = await run(executor)
+    same = RunContext(
+        model=primary(first)
+    )  # else later ones would go elsewhere as soon as the first ones are seen
     for _ in range(20):
-        await executor.record_feedback((await run(executor)).run_id, 0.1)
+        await executor.record_feedback((await run(executor, context=same)).run_id, 0.1)
     after = await run(executor_of(settings))
     assert primary(after) != primary(first)
     assert after.plan is not None
-    alone = await run(executor_of(settings), context=RunContext(model=primary(first)))
+    alone = await run(executor_of(settings), context=same)
     assert alone.plan is not None
     assert re.search(
         r"measured: \S+ of \d+ good, expected 0\.9\d → 0\.[0-5]", alone.plan["phases"][1]["reason"]
