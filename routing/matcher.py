@@ -19,7 +19,7 @@ from .history import Place, Prior
 from .layout import Layout, arrange
 from .limits import check_names, check_parameters, check_task, written
 from .outcomes import domain_of
-from .prediction import count_tokens, needed_tokens
+from .prediction import needed_tokens, task_tokens
 from .ranking import World, plans_for
 from .records import (
     AgentTaskProfile,
@@ -231,7 +231,7 @@ def _look_around(
             if reason is None and (why := world.cooling(model))
         },
         domain=domain_of(agent.agent_name, request.parameters),
-        task_tokens=count_tokens(request.description) + count_tokens(written(request.parameters)),
+        task_tokens=task_tokens(request.description, written(request.parameters)),
         attempts=wishes.attempts,
         thrift=wishes.thrift,
         haste=wishes.haste,

@@ -34,6 +34,20 @@ def count_tokens(text: str) -> int:
     return ceil((3 * plain + 4 * others) / 12)
 
 
+FENCE_SIGNS = "<＜﹤"
+"""Signs with which a fence could be closed: where one might, it is shown with another sign behind it."""
+
+
+def task_tokens(description: str, parameters: str) -> int:
+    """Estimate the tokens of a task as it is shown.
+
+    Args:
+        parameters: as JSON.
+    """
+    signs = sum([text.count(sign) for text in (description, parameters) for sign in FENCE_SIGNS])
+    return count_tokens(description) + count_tokens(parameters) + ceil(signs / 4)
+
+
 def tokens_per_second(model: ModelProfile) -> float:
     """Estimate the pace: 31 tokens/s at speed 4, doubling every 2 points.
 

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from ymera.nodes.prompts import DATA_RULE, Material, instructions, messages
 from ymera.routing.attempts import Check
 from ymera.routing.catalogue import builtin_catalogue
-from ymera.routing.prediction import SAFETY, answer_tokens, count_tokens, input_tokens, needed_tokens
+from ymera.routing.prediction import (
+    SAFETY,
+    answer_tokens,
+    count_tokens,
+    input_tokens,
+    needed_tokens,
+    task_tokens,
+)
 from ymera.routing.records import PhaseProfile
 
 BUILTIN = builtin_catalogue()
@@ -214,7 +221,7 @@ def test_what_the_matcher_lets_through_fits_the_window_whatever_the_earlier_outp
     model: Any, phase: PhaseProfile, agent: Any, given_: dict[str, Any], outputs: dict[str, str]
 ) -> None:
     task, parameters = given_["task"], {"rows": given_["rows"]}
-    tokens = count_tokens(task) + count_tokens(json.dumps(parameters, ensure_ascii=False))
+    tokens = task_tokens(task, json.dumps(parameters, ensure_ascii=False))
     if needed_tokens(phase, model, input_tokens(phase, agent, PHASES, tokens)) > model.context_tokens:
         return
     system, human = texts(phase, material(task, parameters, outputs), model, agent)
