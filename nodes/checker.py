@@ -23,7 +23,9 @@ from .validators import VALIDATORS, Validator, wanted
 OWN_SECONDS = 10.0
 """How long a user's own validator may take for one answer."""
 PLAIN = 2_000
-"""Characters of a text that may be looked at on the event loop."""
+"""Characters of a text without markup that may be looked at on the event loop."""
+SHORT = 300
+"""Characters that may be parsed there once the parser is loaded: half a millisecond, as much as a thread costs."""
 MARKUP = re.compile(r"```|~~~|[\[<]")
 """Signs of blocks and links."""
 PARSED = frozenset(["language", "schema"])
@@ -49,6 +51,7 @@ class Checker:
         self._validators, self._limit = validators, limit
         self._late: dict[str, Thread] = {}
         self._told: set[str] = set()
+        self._loaded: set[str] = set()
 
     async def check(self, text: str, names: Iterable[str], parameters: Mapping[str, Any]) -> list[Check]:
         """Make the named checks of a text, and that of JSON where the parameters hold a JSON Schema."""
@@ -67,9 +70,11 @@ class Checker:
         try:
             if VALIDATORS.get(name) is not validator:
                 return _sound(await self._apart(name, validator, text, parameters))
-            if _is_plain(text, parameters):
+            if _is_plain(text, parameters) or (len(text) <= SHORT and name in self._loaded):
                 return validator(text, parameters)
-            return await asyncio.to_thread(validator, text, parameters)
+            made = await asyncio.to_thread(validator, text, parameters)
+            self._loaded.add(name)
+            return made
         except Exception as error:  # noqa: BLE001 - whatever a function of the user's does
             return [self._undecided(name, f"the validator failed: {type(error).__name__}: {error}", error)]
 

@@ -10,7 +10,7 @@ from langgraph.config import get_stream_writer
 from ..routing.approvals import BEHIND
 from ..routing.attempts import Check, Detour, RunView, Verdict
 from ..routing.catalogue import Catalogue
-from ..routing.detours import Behind, detour
+from ..routing.detours import Behind, detour, may_leave
 from ..routing.records import PhaseProfile
 from .state import Rematched, State, add_usage, put_plan, view
 from .verdicts import describe
@@ -32,9 +32,11 @@ def after(state: State, update: dict[str, Any]) -> RunView:
 
 
 def may_turn(state: State, phase: PhaseProfile) -> bool:
-    """Say whether a run may leave its order behind a phase: not where a person decides."""
-    asked = any(BEHIND[gate] == phase.name for gate in state.get("gates", []))
-    return (phase.judges or phase.produces) and not asked
+    """Say whether a run may leave its order behind a phase: not where a person decides, nor where nothing allows it."""
+    plan = state["plan"]
+    if not (phase.judges or phase.produces) or not may_leave(plan):
+        return False
+    return not any(BEHIND[gate] == phase.name for gate in state.get("gates", []))
 
 
 def turned(

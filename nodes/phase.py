@@ -2,107 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import Runtime
 
-from ..routing.attempts import Attempt, Check, Fault, RunView, Verdict
-from ..routing.catalogue import Catalogue
+from ..routing.attempts import Attempt
 from ..routing.flow import (
     Turn,
     answer_of,
     attempt_seconds,
-    attempts_of,
-    is_lost,
     key_of,
-    made_in,
     next_turn,
     passed_by,
     phase_plan,
     stopped_by_budget,
     untried,
 )
-from ..routing.forks import own
 from ..routing.layout import Layout
-from ..routing.matcher import find_agent
-from ..routing.outcomes import domain_of, judged_by, quality_of_checks
-from ..routing.prediction import first_token_seconds
-from ..routing.records import AgentTaskProfile, Candidate, ModelProfile, PhaseProfile, Rejected
+from ..routing.records import Candidate, Rejected
+from .answers import standing_checks, update_of
 from .attempt import attempt
-from .detouring import after, led_from, may_turn, turned
-from .faults import keys_of
-from .health import mark_of
 from .hedge import Contender, race
-from .job import Bounds, Job, Made
-from .journal import About, Place, place_in
-from .losses import lost_attempts, most_of
-from .prompts import Material, mending, messages
+from .job import Job, Made
+from .jobs import job_of
+from .journal import place_in
+from .losses import lost_attempts
 from .replanning import as_catalogued, match_again, why_lost
-from .results import taken, why_not_taken
 from .services import Services
 from .state import NO_USAGE, Node, Rematched, RunContext, State, add_usage, check_layout, view
-from .verdicts import WANTED, describe, with_checks
+from .visit import Visit
 
 Update = dict[str, Any]
-Marks = dict[str, Any]
-"""What is added to an attempt once its answer was looked at."""
 
 NO_WISHES = RunContext()
 """The settings of a run whose caller gives none."""
-
-TOO_LONG = {"context_too_long", "request_too_large"}
-"""Faults after which a model is shown half as much of the earlier outputs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Visit:
-    """One visit to a phase's node: the run as it stands, and what its caller wishes.
-
-    Args:
-        checks: what the checks say of the result as it stands, in a phase that judges or replaces it.
-    """
-
-    phase: PhaseProfile
-    catalogue: Catalogue
-    state: State
-    run: RunView
-    context: RunContext
-    services: Services
-    place: Place
-    checks: tuple[Check, ...] = ()
-
-    @property
-    def made(self) -> list[Attempt]:
-        """The attempts made in the phase so far."""
-        return attempts_of(self.run, self.phase.name)
-
-    @property
-    def number(self) -> int:
-        """The number of the phase's next attempt; those that no longer count have theirs."""
-        return len(made_in(self.run, self.phase.name)) + 1
-
-    def model(self, candidate: Candidate) -> ModelProfile | None:
-        """Return a candidate's model; None where the catalogue has changed since the plan and lacks it."""
-        return self.catalogue.models.get(key_of(candidate))
-
-    @property
-    def agent(self) -> AgentTaskProfile:
-        """The profile of the run's agent."""
-        return find_agent(self.run["plan"]["agent_name"], self.catalogue, strict=False)[0]
-
-    @property
-    def standing(self) -> Attempt | None:
-        """The attempt whose answer stands as the run's result when the phase begins; None where a person wrote it."""
-        producing = {name for name, phase in self.catalogue.phases.items() if phase.produces}
-        return judged_by(self.run, self.phase.name, producing)
-
-    def key_mark(self, model: ModelProfile) -> str:
-        """Return the fingerprint of the key with which a model is called."""
-        return mark_of(keys_of(self.catalogue.providers[model.provider], self.services.settings))
 
 
 def phase_node(phase: str, services: Services, layout: Layout) -> Node:
@@ -149,8 +86,8 @@ async def _visited(visit: Visit) -> Update:
     why = await why_lost(turn.candidate, model, visit.services)
     if model is None or why:
         return await _matched_again(visit, why or "")
-    visit = replace(visit, checks=await _standing_checks(visit))
-    return await _update(visit, await _attempts(visit, _job(visit, turn, model, avoided)))
+    visit = replace(visit, checks=await standing_checks(visit))
+    return await update_of(visit, await _attempts(visit, job_of(visit, turn, model, avoided)))
 
 
 async def _matched_again(visit: Visit, why: str) -> Update:
@@ -193,86 +130,8 @@ async def _begins(visit: Visit, candidate: Candidate) -> bool:
     model = visit.model(candidate)
     if model is None or visit.services.health.is_calm:
         return True
-    seconds = min(attempt_seconds(visit.run, visit.phase.name), _first_token(visit, model))
+    seconds = min(attempt_seconds(visit.run, visit.phase.name), visit.first_token(model))
     return await visit.services.health.begin(model, visit.key_mark(model), seconds)
-
-
-def _first_token(visit: Visit, model: ModelProfile) -> float:
-    provider = visit.catalogue.providers[model.provider]
-    own = visit.context.first_token_timeout or visit.services.settings.first_token_timeout
-    return own or first_token_seconds(model, provider)
-
-
-def _job(visit: Visit, turn: Turn, model: ModelProfile, avoided: list[Rejected]) -> Job:
-    """Return the attempt to be made."""
-    made = visit.made
-    settings, context = visit.services.settings, visit.context
-    provider = visit.catalogue.providers[model.provider]
-    tried = {key_of(a) for a in made} - {model.key}
-    return Job(
-        run_id=visit.state["run_id"],
-        phase=visit.phase,
-        agent=visit.agent,
-        model=model,
-        provider=provider,
-        candidate=turn.candidate,
-        number=visit.number,
-        fallback=len(tried),
-        request=_request(visit, model, turn),
-        bounds=Bounds(
-            left=attempt_seconds(visit.run, visit.phase.name),
-            first_token=_first_token(visit, model),
-            silence=context.silence_timeout or settings.silence_timeout or provider.silence_s,
-        ),
-        limits=visit.run["plan"]["limits"],
-        temperature=context.temperature,
-        again=turn.again,
-        tries=sum(key_of(a) == model.key and not is_lost(a) for a in made) + 1,
-        others=any(key_of(c) != model.key for c in untried(visit.run, visit.phase.name)),
-        shrinkable=any(visit.state.get("phase_outputs", {}).get(name) for name in visit.phase.reads),
-        not_before=turn.not_before,
-        avoided=tuple(avoided),
-        spent={
-            f"{visit.state['run_id']}/{a['id']}": most_of(a, visit.catalogue)
-            for a in own(visit.run["attempts"])
-        },
-        reroutes=context.route_around_refusals,
-        place=visit.place,
-        about=_about(visit),
-    )
-
-
-def _about(visit: Visit) -> About:
-    reading, task = visit.run["plan"]["reading"], visit.state["task_description"]
-    return About(
-        domain=domain_of(visit.run["plan"]["agent_name"], visit.state["task_parameters"]),
-        complexity=reading["complexity"],
-        speed=reading["speed"],
-        creativity=reading["creativity"],
-        task=task if visit.services.settings.ymera_outcome_texts else "",
-    )
-
-
-def _request(visit: Visit, model: ModelProfile, turn: Turn) -> list[Any]:
-    """Return the messages: with less of the earlier outputs where they were too long, or to mend an answer."""
-    material = Material(
-        task_description=visit.state["task_description"],
-        task_parameters=visit.state["task_parameters"],
-        phase_outputs=visit.state.get("phase_outputs", {}),
-        checks=visit.checks if visit.phase.judges else (),
-    )
-    earlier = [a for a in visit.made if key_of(a) == model.key and a["fault"] and not is_lost(a)]
-    too_long = sum(a["fault"] is not None and a["fault"]["kind"] in TOO_LONG for a in earlier)
-    request = messages(_reading(visit), visit.agent, model, material, share=0.5**too_long)
-    if turn.again == "repair" and earlier:
-        return mending(request, earlier[-1].get("partial", ""), WANTED)
-    return request
-
-
-def _reading(visit: Visit) -> PhaseProfile:
-    """Return the phase with what it reads: the judge that has sent its result back, too."""
-    judge, reads = led_from(visit.run, visit.phase.name, visit.catalogue), visit.phase.reads
-    return visit.phase if judge is None or judge in reads else replace(visit.phase, reads=(*reads, judge))
 
 
 async def _lost(visit: Visit) -> list[Attempt]:
@@ -313,84 +172,8 @@ async def _beside(visit: Visit, job: Job, gone: float) -> Contender[Made] | None
         return None
     if not await _begins(visit, ready):
         return None
-    other = _job(visit, Turn(ready), model, [])
+    other = job_of(visit, Turn(ready), model, [])
     bounds = replace(other.bounds, left=other.bounds.left - gone)
     late = {**job.spent, f"{job.run_id}/{job.id}": NO_USAGE}
     other = replace(other, number=job.number + 1, fallback=job.fallback + 1, spent=late, bounds=bounds)
     return _contender(other, visit.services)
-
-
-async def _update(visit: Visit, made: list[Made]) -> Update:
-    """Return what the attempts change in the state: all of them are kept, the first answer counts."""
-    update: Update = {
-        "attempts": [*(_not_again(one.attempt) for one in made[:-1]), made[-1].attempt],
-        "usage": reduce(add_usage, (one.attempt["usage"] for one in made)),
-    }
-    best = next((one for one in made if one.ok), None)
-    if best is None:
-        visit.services.note_end(visit.state["run_id"], after(visit.state, update))
-        return update
-    marks, answered = await _answered(visit, best)
-    for verdict in answered.get("verdicts", {}).values():
-        _tell_outcome(visit, verdict)
-    if marks:
-        marked = cast("Attempt", {**best.attempt, **marks})
-        update["attempts"] = [marked if a is best.attempt else a for a in update["attempts"]]
-    update = {**update, **answered}
-    if may_turn(visit.state, visit.phase):
-        update = turned(visit.state, update, visit.phase.name, visit.catalogue, marks.get("checks", ()))
-    visit.services.note_end(visit.state["run_id"], after(visit.state, update))
-    return update
-
-
-def _tell_outcome(visit: Visit, verdict: Verdict) -> None:
-    """Write down what a verdict says of the answer that it judged."""
-    if judged := visit.standing:
-        visit.services.outcomes.judged(visit.state["run_id"], judged["id"], verdict)
-
-
-def _not_again(attempt: Attempt) -> Attempt:
-    """Return an attempt beside which another one was made: the phase goes on from the later one."""
-    fault = attempt["fault"]
-    if fault is None or "retry" not in fault:
-        return attempt
-    return {**attempt, "fault": Fault(kind=fault["kind"], message=fault["message"], then=fault["then"])}
-
-
-async def _answered(visit: Visit, made: Made) -> tuple[Marks, Update]:
-    """Return what an answer adds to its attempt, and what it changes in the state."""
-    phase, answer = visit.phase, made.answer
-    if phase.judges and answer.verdict is not None:
-        verdict = with_checks(answer.verdict, list(visit.checks))
-        return {}, {"verdicts": {phase.name: verdict}, "phase_outputs": {phase.name: describe(verdict)}}
-    update: Update = {"phase_outputs": {phase.name: answer.text}}
-    if not phase.produces:
-        return {}, update
-    checks = await _checks(visit, answer.text)
-    judged = any(_judges(visit, plan["phase"]) for plan in visit.run["plan"]["phases"])
-    quality = quality_of_checks(checks, judged=judged)
-    visit.services.outcomes.checked(visit.state["run_id"], made.job.id, checks, quality)
-    if note := why_not_taken(visit.state, checks, visit.checks):
-        return {"checks": checks, "note": note}, update
-    return {"checks": checks}, update | taken(visit.state, answer.text)
-
-
-def _judges(visit: Visit, phase: str) -> bool:
-    profile = visit.catalogue.phases.get(phase)
-    return profile is not None and profile.judges
-
-
-async def _standing_checks(visit: Visit) -> tuple[Check, ...]:
-    """Return what the checks say of the result as it stands: what its attempt keeps, else they are made now."""
-    result = visit.state.get("final_result", "")
-    if not result or not (visit.phase.judges or visit.phase.produces):
-        return ()
-    answer = visit.standing
-    if answer and visit.state.get("phase_outputs", {}).get(answer["phase"]) == result and "checks" in answer:
-        return tuple(answer["checks"])
-    return tuple(await _checks(visit, result))
-
-
-async def _checks(visit: Visit, text: str) -> list[Check]:
-    """Return what the checks of the run's agent say of a text."""
-    return await visit.services.checker.check(text, visit.agent.checks, visit.state["task_parameters"])

@@ -21,7 +21,7 @@ from .layout import Layout
 from .outcomes import judged_by
 from .prediction import predict
 from .ranking import A_TENFOLD, LEAST_SECONDS, LEAST_USD
-from .records import Candidate, Dial, PhasePlan, Prediction
+from .records import Candidate, Dial, PhasePlan, Prediction, Strategy
 from .ways import BACK, between, mends, place_of, ways
 
 JUDGES_ERR = 0.2
@@ -115,6 +115,12 @@ def detour(behind: Behind) -> Decided | None:
     open_ones = [option for option in _options(behind) if _is_open(option, behind.run)]
     best = max(open_ones, key=lambda option: option.gain - weight(option.toll, behind.run), default=None)
     return None if best is None else Decided(_detour(best, behind), _led(best, behind.run))
+
+
+def may_leave(plan: Strategy) -> bool:
+    """Say whether a run of a plan may ever leave its order: it has rounds, or an aim beside quality."""
+    dial = plan.get("dial") or Dial(thrift=0.0, haste=0.0)
+    return plan["limits"].get("rounds", 0) > 0 or dial["thrift"] + dial["haste"] > 0
 
 
 def rounds_left(run: RunView) -> int:
