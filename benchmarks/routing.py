@@ -38,7 +38,7 @@ from .routing_metrics import (
 )
 from .routing_routers import Domain, Length, Linear, Neighbours, Oracle, Ours, Random, Router, baselines, ours
 from .routing_speed import speed
-from .routing_streams import cold_start, drift, escalation, even, online, prior_of
+from .routing_streams import cold_start, drift, escalation, even, many_cold_starts, online, prior_of
 from .routing_tables import tables
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -186,6 +186,15 @@ class Run:
             }
         return found
 
+    def cold_starts(self) -> dict[str, Any]:
+        """Try what few outcomes bring on MMLU-Pro, in many draws."""
+        _say("cold start, many draws")
+        train = load_many(self.train, "mmlu_pro", POOL)
+        test = None if self.test is None else without(load_many(self.test, "mmlu_pro", POOL), train.texts)
+        prior = prior_of(POOL, judgements(self.train, "zeroeval"))
+        found = many_cold_starts(train, test, prior, self.seed)
+        return {name: [asdict(each) for each in own] for name, own in found.items()}
+
     def calibration(self) -> dict[str, Any]:
         """Try whether predictions on MMLU-Pro mean what they say."""
         _say("calibration")
@@ -212,6 +221,7 @@ SECTIONS = (
     "mmlu_pro",
     "zeroeval",
     "streams",
+    "cold_starts",
     "calibration",
     "escalation",
     "speed",

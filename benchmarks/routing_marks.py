@@ -44,7 +44,7 @@ def _many(figure: str) -> Callable[[Any], Reached]:
 
 def _cold(stream: str, outcomes: int) -> Callable[[Any], Reached]:
     def reached(section: Any) -> Reached:
-        return _mean(_draws(section, stream, outcomes))
+        return mean_between(_draws(section, stream, outcomes))
 
     return reached
 
@@ -59,7 +59,7 @@ def _worst(stream: str, outcomes: int) -> Callable[[Any], Reached]:
 
 def _online(stream: str, figure: str) -> Callable[[Any], Reached]:
     def reached(section: Any) -> Reached:
-        return _mean([order[figure] for order in section[stream]["online"]])
+        return mean_between([order[figure] for order in section[stream]["online"]])
 
     return reached
 
@@ -71,7 +71,7 @@ def _draws(section: Any, stream: str, outcomes: int) -> list[float]:
     return found
 
 
-def _mean(every: Sequence[float]) -> Reached:
+def mean_between(every: Sequence[float]) -> Reached:
     """Return the mean, and between what that of many such draws lies in 95 of 100 cases (normal approximation)."""
     mean, reach = fmean(every), 1.96 * stdev(every) / sqrt(len(every)) if len(every) > 1 else 0.0
     return mean, mean - reach, mean + reach

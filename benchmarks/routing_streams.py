@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from statistics import fmean, median
 from typing import Any
@@ -17,6 +18,10 @@ from .routing_data import Matrix, Rows, Table, namesake, outcomes_of
 
 PER_CELL = (5, 10, 20, 50)
 DRAWS = 20
+MORE_DRAWS = 200
+"""The mean of 20 draws of few outcomes differs by half a point from that of the next 20."""
+SIMPLE_STRENGTH = 60.0
+"""Pseudo-outcomes of a model's own mean in the simple means that history is held against."""
 ORDERS = 5
 CARRIED = 0.6
 """Share of a difference between models that is expected to be found again on other tasks."""
@@ -60,16 +65,47 @@ def cold_start(train: Table, test: Table | None, prior: Prior, seed: int) -> lis
     Args:
         test: what is routed; None: the prompts of `train` that were not drawn.
     """
+    return _drawn(train, test, lambda drawn, tried: expectations(taught(drawn, prior), tried), seed, DRAWS)
+
+
+def many_cold_starts(train: Table, test: Table | None, prior: Prior, seed: int) -> dict[str, list[Cold]]:
+    """Return what `cold_start` does, of more draws, beside the simplest that could be done with the same outcomes."""
+    learners: dict[str, Learner] = {
+        "one model for all, the best so far": lambda drawn, tried: _means(drawn, tried, inf),
+        "domain means, shrunken to the model's own": lambda drawn, tried: _means(
+            drawn, tried, SIMPLE_STRENGTH
+        ),
+        "ymera, no prior": lambda drawn, tried: expectations(taught(drawn, even), tried),
+        "ymera, prior from ZeroEval": lambda drawn, tried: expectations(taught(drawn, prior), tried),
+    }
+    return {name: _drawn(train, test, learn, seed, MORE_DRAWS) for name, learn in learners.items()}
+
+
+Learner = Callable[[Table, Table], Matrix]
+"""The qualities to be expected of every prompt of the second table with every model, learned from the first."""
+
+
+def _drawn(train: Table, test: Table | None, learn: Learner, seed: int, draws: int) -> list[Cold]:
     found = []
     for count in PER_CELL:
         gains = []
-        for draw in range(DRAWS):
+        for draw in range(draws):
             drawn = some_of_each(train, count, np.random.default_rng([seed, draw]))
-            rest = np.setdiff1d(np.arange(len(train)), drawn)
-            history = taught(train.take(drawn), prior)
-            gains.append(_gain(history, test or train.take(rest)))
+            tried = test or train.take(np.setdiff1d(np.arange(len(train)), drawn))
+            gains.append(_gain(learn(train.take(drawn), tried), tried))
         found.append(Cold(outcomes=count, gains=gains))
     return found
+
+
+def _means(drawn: Table, tried: Table, strength: float) -> Matrix:
+    """Return each domain's means, shrunken to the models' own; with an infinite strength these alone."""
+    own, domains = drawn.scores.mean(axis=0), np.array(drawn.domains)
+    rows = {}
+    for domain in sorted(set(tried.domains)):
+        scores = drawn.scores[domains == domain]
+        share = 0.0 if strength == inf else len(scores) / (len(scores) + strength)
+        rows[domain] = own + share * (scores.mean(axis=0) - own)
+    return np.array([rows[domain] for domain in tried.domains])
 
 
 def some_of_each(table: Table, count: int, random: np.random.Generator) -> Rows:
@@ -86,9 +122,8 @@ def taught(table: Table, prior: Prior) -> History:
     return learned_history(outcomes_of(table), History(prior))
 
 
-def _gain(history: History, table: Table) -> float:
-    """Return the points over the best single model where every prompt goes to its domain's best."""
-    expected = expectations(history, table)
+def _gain(expected: Matrix, table: Table) -> float:
+    """Return the points over the best single model where every prompt goes to the model of which most is expected."""
     chosen = table.scores[np.arange(len(table)), expected.argmax(axis=1)]
     return float(100 * (chosen.mean() - table.scores.mean(axis=0).max()))
 
@@ -129,7 +164,11 @@ def online(table: Table, test: Table | None, prior: Prior, seed: int) -> list[St
         chosen = _follow(history, table, rows, table.scores, Random(f"{seed} {order}"))
         got = table.scores[rows, chosen].mean() - table.scores.mean(axis=0).max()
         found.append(
-            Stream(regret=float(100 * got), final=_gain(history, test or table), alarms=len(history.changed))
+            Stream(
+                regret=float(100 * got),
+                final=_gain(expectations(history, test or table), test or table),
+                alarms=len(history.changed),
+            )
         )
     return found
 

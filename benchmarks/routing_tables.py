@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from .pages import table
-from .routing_marks import HEADS, LEARNED, rows
+from .routing_marks import HEADS, LEARNED, mean_between, rows
 from .routing_metrics import SHARES
 
 DRAWN = ("single models", LEARNED, "oracle")
@@ -23,6 +23,7 @@ def tables(figures: Figures) -> str:
         "mmlu_pro": lambda section: _many("MMLU-Pro, 14 models", section),
         "zeroeval": lambda section: _many("ZeroEval", section),
         "streams": _streams,
+        "cold_starts": _cold_starts,
         "calibration": _calibration,
         "escalation": _escalation,
         "speed": _speed,
@@ -94,6 +95,21 @@ def _streams(section: Figures) -> Iterator[list[str]]:
         for name, own in section.items()
     ]
     yield table("Drift", heads, rows)
+
+
+def _cold_starts(section: Figures) -> Iterator[list[str]]:
+    own = next(iter(section.values()))
+    heads = [
+        f"mean (95 %; worst) of {len(own[0]['gains'])} draws, points",
+        *[f"{each['outcomes']} a domain" for each in own],
+    ]
+    rows = [[name, *[_cold(each["gains"]) for each in cells]] for name, cells in section.items()]
+    yield table("Cold start, of many draws, beside the simplest that can be done", heads, rows)
+
+
+def _cold(gains: Sequence[float]) -> str:
+    value, low, high = mean_between(gains)
+    return f"{value:+.2f} ({low:+.2f} … {high:+.2f}; {min(gains):+.2f})"
 
 
 def _stream(orders: Sequence[Figures]) -> list[str]:

@@ -28,7 +28,7 @@ from benchmarks.routing_metrics import (
     sweep,
 )
 from benchmarks.routing_routers import BestSingle, Domain, Oracle, Router
-from benchmarks.routing_streams import cold_start, even, online, prior_of
+from benchmarks.routing_streams import cold_start, even, many_cold_starts, online, prior_of
 from ymera.nodes import learned
 from ymera.routing.history import Place
 
@@ -205,6 +205,16 @@ def test_the_more_outcomes_the_better_the_choice(monkeypatch: pytest.MonkeyPatch
     assert np.mean(many.gains) >= np.mean(few.gains)
 
 
+def test_of_specialists_every_means_of_domains_find_more_than_one_model_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routing_streams, "MORE_DRAWS", 3)
+    one, means, ours, _ = many_cold_starts(specialists(600), None, even, seed=0).values()
+    assert np.mean(one[-1].gains) <= 0
+    assert np.mean(means[-1].gains) > 20
+    assert np.mean(ours[-1].gains) > 20
+
+
 def test_a_router_that_sees_its_own_choices_alone_beats_the_best_single_model_where_there_are_specialists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -302,6 +312,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (routing_metrics, "RESAMPLES", 5),
         (routing_streams, "DRAWS", 2),
+        (routing_streams, "MORE_DRAWS", 3),
         (routing_streams, "ORDERS", 2),
         (routing_streams, "PER_CELL", (5, 10, 50)),
         (learned, "TREES", 5),
