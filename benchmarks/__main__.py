@@ -6,7 +6,8 @@
 Each section is a module that measures and returns its findings. The report is Markdown: whether each mark is reached,
 bars, tables. The JSON holds all figures, with the machine, the versions of what was compared, and the load before and
 after. `--docs` writes the report between the marks of a page. `--quick` measures next to nothing: it shows that the
-command works. A peer that is not installed is left out, and named.
+command works. `--from FILE` begins with the figures of an earlier run: with `--sections ""` its report is written anew.
+A peer that is not installed is left out, and named.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from .descriptors import allow_files
-from .findings import FULL, QUICK, Effort, Findings
+from .findings import FULL, QUICK, Effort, Findings, findings_of
 from .machine import described, load
 from .pages import write_into
 from .report import report
@@ -31,6 +33,8 @@ from .report import report
 SECTIONS = ("overhead", "start", "scale", "growth", "parallel", "cache", "tokens", "embedded")
 """Names of sections; each is measured by the function `measure` of the module of that name."""
 MODULES = {"embedded": "embedded_section"}
+
+Figures = dict[str, Any]
 
 
 def sections_of(names: str) -> list[str]:
@@ -63,20 +67,42 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--quick", dest="effort", action="store_const", const=QUICK, default=FULL, help="next to nothing"
     )
+    parser.add_argument("--from", dest="earlier", type=Path, help="figures of an earlier run, to begin with")
     arguments = parser.parse_args(words)
-    allow_files()
-    machine = described() | {"date": f"{datetime.now(UTC):%d %B %Y}"}
-    loads = [load()]
-    found = {name: measured(name, arguments.effort) for name in sections_of(arguments.sections)}
-    loads.append(load())
-    text = report(found, machine, loads)
+    figures = json.loads(arguments.earlier.read_text("utf-8")) if arguments.earlier else {"sections": {}}
+    if wanted := sections_of(arguments.sections):
+        figures = with_measured(figures, wanted, arguments.effort)
+    text = report_of(figures)
     print(text)
     if arguments.docs:
         write_into(arguments.docs, text)
     if arguments.json:
-        figures = {"machine": machine, "load": dict(zip(("before", "after"), loads, strict=True))}
-        sections = {name: asdict(each) for name, each in found.items()}
-        arguments.json.write_text(json.dumps(figures | {"sections": sections}, indent=1) + "\n", "utf-8")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+def with_measured(figures: Figures, names: Sequence[str], effort: Effort) -> Figures:
+    """Return figures in which these sections are measured anew; the machine and its load are those of now."""
+    allow_files()
+    before = load()
+    sections = figures["sections"] | {name: asdict(measured(name, effort)) for name in names}
+    return {
+        "machine": described() | {"date": f"{datetime.now(UTC):%d %B %Y}"},
+        "load": {"before": before, "after": load()},
+        "sections": {name: sections[name] for name in SECTIONS if name in sections},
+    }
+
+
+def report_of(figures: Figures) -> str:
+    """Return the report of figures.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    if not figures["sections"]:
+        raise SystemExit(f"Nothing to measure: name sections ({', '.join(SECTIONS)}), or a file with --from.")
+    found = {name: findings_of(said) for name, said in figures["sections"].items()}
+    loads = [figures["load"][when] for when in ("before", "after")]
+    return report(found, figures["machine"], loads)
 
 
 if __name__ == "__main__":

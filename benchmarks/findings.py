@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,3 +103,14 @@ class Findings:
     drawings: Sequence[Drawing] = ()
     figures: object = field(default_factory=dict)
     left_out: Sequence[str] = ()
+
+
+def findings_of(said: Mapping[str, Any]) -> Findings:
+    """Return findings as they stand in the JSON of an earlier run."""
+    return Findings(
+        tables=[Table(**table) for table in said["tables"]],
+        marks=[Mark(**mark) for mark in said["marks"]],
+        drawings=[Drawing(**drawing) for drawing in said["drawings"]],
+        figures=said["figures"],
+        left_out=said["left_out"],
+    )

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import MODULES, SECTIONS, sections_of
+from benchmarks.__main__ import MODULES, SECTIONS, main, sections_of
 from benchmarks.findings import Drawing, Findings, Mark, Table
 from benchmarks.pages import BEGIN, END, write_into
 from benchmarks.report import report
@@ -59,6 +60,26 @@ def test_sections_are_measured_in_a_moment_when_little_is_asked_of_them(
     assert written.startswith(f"before\n{BEGIN}")
     assert written.endswith(f"{END}\nafter\n")
     assert "old" not in written
+
+
+def test_the_report_of_an_earlier_run_is_written_anew_without_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark = Mark(what="a run", reached=2.0, most=1.0, unit="ms")
+    table = Table(title="Times", heads=["side"], rows=[["ours"]])
+    drawing = Drawing(title="A run", unit="ms", bars=[("ours", 1.0)])
+    found = Findings(tables=[table], marks=[mark], drawings=[drawing], left_out=["a peer is left out"])
+    load = {"before": [1.0], "after": [2.0]}
+    file, again = tmp_path / "figures.json", tmp_path / "again.json"
+    file.write_text(json.dumps({"machine": MACHINE, "load": load, "sections": {"cache": asdict(found)}}))
+    main(["--from", str(file), "--sections", "", "--json", str(again)])
+    assert capsys.readouterr().out == report({"cache": found}, MACHINE, [[1.0], [2.0]]) + "\n"
+    assert json.loads(again.read_text()) == json.loads(file.read_text())
+
+
+def test_a_command_that_has_nothing_to_measure_says_so() -> None:
+    with pytest.raises(SystemExit, match="Nothing to measure: name sections"):
+        main(["--sections", ""])
 
 
 def test_every_section_is_a_module_that_measures() -> None:
