@@ -164,6 +164,25 @@ async def test_a_thrifty_run_is_content_with_one_acceptance(settings: Settings) 
     assert made(state) == ["planning-1", "generation-1", "review-1"]
 
 
+async def test_a_run_that_is_stopped_before_every_step_takes_the_same_way(settings: Settings) -> None:
+    settings = settings.model_copy(
+        update={"ymera_outcome_days": 0.0}
+    )  # what one run sees would move the other
+    whole = await run(Script(judge=Line(text=REVISE)), settings, THRIFTY)
+    services = services_over(script := Script(judge=Line(text=REVISE)), settings)
+    drawn = build(agent_layout("coding_agent", services), services, "coding_agent")
+    graph = drawn.compile(checkpointer=InMemorySaver(), interrupt_before="*")
+    config: Any = {"configurable": {"thread_id": "t"}}
+    asked: Any = {"task": TASK, "agent": "coding_agent"}
+    await graph.ainvoke(asked, config, context=THRIFTY)
+    for _ in range(20):
+        if (seen := await graph.aget_state(config)).next:
+            await graph.ainvoke(None, config, context=THRIFTY)
+    assert not seen.next
+    assert (made(seen.values), ways(seen.values)) == (made(whole), ways(whole))
+    assert len(script.calls) == len(whole["attempts"]), "nothing is asked twice"
+
+
 async def test_where_a_person_judges_no_model_turns_the_run(settings: Settings) -> None:
     gates: tuple[Gate, ...] = ("review",)
     script = Script(judge=Line(text=REVISE))
