@@ -15,9 +15,9 @@ from ymera.nodes.learned import Learned, learned_history
 from ymera.routing.catalogue import Catalogue, builtin_catalogue
 from ymera.routing.history import History, Outcome, Place
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
-from ymera.routing.ranking import World
 from ymera.routing.shape import shape_of
 from ymera.routing.task import read_task
+from ymera.routing.world import World
 
 from .routing_data import Table, outcomes_of
 from .routing_start import starts

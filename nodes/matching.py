@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ..routing.catalogue import Catalogue, builtin_catalogue, extend
 from ..routing.dial import FrontPoint, front, strategy_for
 from ..routing.errors import InputError, NoUsableModelError
+from ..routing.exploration import Exploration
 from ..routing.matcher import TaskRequest, Wishes, find_agent, judgement
-from ..routing.ranking import Exploration, Memo, World
 from ..routing.records import AgentTaskProfile, ModelProfile, Price, Strategy
 from ..routing.scoring import SCORERS, WeightedScorer
 from ..routing.trials import Trial, unfit
 from ..routing.words import load_lexicon
+from ..routing.world import Memo, World
 from .availability import EMBEDDED, LOCAL, why_unavailable
 from .calls import open_calls
 from .database import place_of

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from .matcher import TaskRequest, Wishes, make_strategy
-from .ranking import World
 from .records import Prediction, Strategy
+from .world import World
 
 STEPS = 20
 HASTES = (0.0, 0.5, 1.0)

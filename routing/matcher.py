@@ -20,7 +20,7 @@ from .layout import Layout, arrange
 from .limits import check_names, check_parameters, check_task, written
 from .outcomes import domain_of
 from .prediction import needed_tokens, task_tokens
-from .ranking import World, plans_for
+from .ranking import plans_for
 from .records import (
     AgentTaskProfile,
     Dial,
@@ -35,6 +35,7 @@ from .records import (
 )
 from .scoring import NEUTRAL, Case, WeightedScorer, believe, skill_weights
 from .task import PLAIN, read_task
+from .world import World
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import inf, log10
-from random import Random
-from typing import NamedTuple
+from statistics import fmean
 
-from .catalogue import Catalogue
 from .choice import Choice
 from .drafts import Draft, PhaseDraft
-from .history import Estimate, History, tried
+from .exploration import Rival, first_of
+from .history import Estimate
 from .layout import Layout
 from .outcomes import place_of
-from .paces import Pace
 from .prediction import NOTHING_SEEN, answer_tokens, predict, shown_too, total, with_safety
 from .records import (
     Candidate,
@@ -26,12 +23,11 @@ from .records import (
     Rejected,
     StrategyType,
 )
-from .scoring import SCORERS, Case, WeightedScorer, expected_quality, present, rate, skill_weights
+from .scoring import Case, expected_quality, present, rate, skill_weights
+from .world import Place, Scored, World
 
 A_TENFOLD = 0.3
 """What a tenfold of cost, or of time, weighs against quality (0..1) where thrift, or haste, is 1."""
-MOST_TIMES_DEARER = 2.0
-"""A model that is tried out costs at most so many times as much as the one in whose place it stands."""
 MOST_DRAFTS = 100
 """Runs of one case whose plans are kept, each some 50 KB: callers may wish for any mix of providers."""
 LEAST_USD = 1e-6
@@ -39,73 +35,17 @@ LEAST_SECONDS = 0.1
 """Less than this a phase does not cost or take, as far as it matters: what is free is no infinite times cheaper."""
 
 
-class Place(NamedTuple):
-    """A model with its score for a phase, and the tokens that it may be shown there; negative: it may not stand."""
-
-    score: float
-    model: ModelProfile
-    room: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """All models in the order of their scores for one kind of case, and what was already put into words.
-
-    `drafts` are those of whole runs that begin with the phase, by what else their plans hang on.
-    """
-
-    case: Case
-    order: tuple[Place, ...]
-    candidates: dict[str, Candidate] = field(default_factory=dict)
-    predicted: dict[str, Prediction] = field(default_factory=dict)
-    drafts: dict[tuple[object, ...], Draft] = field(default_factory=dict)
-
-
-Memo = dict[tuple[object, ...], Scored]
-"""Scores by phase, agent, reading and day: they do not depend on the task's words. Worth 1.5 ms a match."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exploration:
-    """How models are tried out about which little is known (Thompson sampling).
-
-    Args:
-        boldness: share of its uncertainty by which a model may be taken for better than it is expected to be, 0..1.
-        random: a plan draws from it; the same state of it makes the same plan.
-    """
-
-    boldness: float
-    random: Random
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """What there is today: the catalogue, why a model may not be called (None: it may), and why it had better not be.
-
-    `history` holds the outcomes so far, over the catalogue's judgement; `paces`, by model and phase, how long answers
-    were and took. With an `exploration`, models about which little is known are tried out now and then.
-
-    A `memo` may be shared by worlds with the same catalogue, scorers, history and paces.
-    """
-
-    catalogue: Catalogue
-    unavailable: Callable[[ModelProfile], str | None]
-    today: date
-    cooling: Callable[[ModelProfile], str | None] = lambda model: None
-    scorers: tuple[WeightedScorer, ...] = SCORERS
-    history: History | None = None
-    paces: Mapping[tuple[str, str], Pace] = field(default_factory=dict)
-    exploration: Exploration | None = None
-    memo: Memo = field(default_factory=dict, repr=False, compare=False)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The models that may stand in a phase, best first with their scores, and those that may not."""
+    """The models that may stand in a phase, best first with their scores, and those that may not.
+
+    `tried` is the key of one that comes first because little is known of it.
+    """
 
     scored: Scored
     ranked: tuple[Place, ...]
     rejected: tuple[Rejected, ...]
+    tried: str = ""
 
 
 def plans_for(
@@ -151,7 +91,9 @@ def _phase_draft(ranking: Ranking, choice: Choice, world: World) -> PhaseDraft:
 
 def _rankings(kind: StrategyType, choice: Choice, world: World) -> list[Ranking]:
     rankings = [_ranking(phase, choice, world) for phase in choice.phases]
-    return _together(rankings, choice) if kind == "single_model" else rankings
+    if kind == "single_model":
+        return _tried_out_together(_together(rankings, choice), choice, world)
+    return [_tried_out(ranking, choice, world) for ranking in rankings]
 
 
 def _together(rankings: list[Ranking], choice: Choice) -> list[Ranking]:
@@ -177,8 +119,6 @@ def _ranking(phase: PhaseProfile, choice: Choice, world: World) -> Ranking:
     usable = [place for place in scored.order if place.model.key in choice.usable]
     if choice.thrift or choice.haste:
         usable = _weighed(usable, scored, choice, world)
-    if world.exploration:
-        usable = _tried_out(usable, scored, choice, world)
     if choice.cooling:
         usable.sort(key=lambda place: place.model.key in choice.cooling)
     return Ranking(
@@ -207,20 +147,48 @@ def _weighed(usable: list[Place], scored: Scored, choice: Choice, world: World) 
     return weighed
 
 
-def _tried_out(usable: list[Place], scored: Scored, choice: Choice, world: World) -> list[Place]:
-    """Put one model first that may be the best, for all that is known; none that costs much more than who is."""
-    if world.exploration is None or not usable:
-        return usable
-    drawn: dict[str, float] = {}
-    for place in usable:
-        estimate = expected_quality(place.model, scored.case, world.scorers)
-        drawn[place.model.key] = place.score + tried(
-            estimate, world.exploration.boldness, world.exploration.random
-        )
-    limit = _cost_of(usable[0], scored, choice, world) * MOST_TIMES_DEARER
-    allowed = [p for p in usable if p is usable[0] or _cost_of(p, scored, choice, world) <= limit]
-    first = max(allowed, key=lambda place: drawn[place.model.key])
-    return [first, *(place for place in usable if place is not first)]
+def _rival(places: Sequence[Place], rankings: Sequence[Ranking], choice: Choice, world: World) -> Rival:
+    """Return a model as one that may come first in the phases of some rankings, by its place in each."""
+    with_its = list(zip(places, rankings, strict=True))
+    return Rival(
+        key=places[0].model.key,
+        score=fmean([place.score for place in places]),
+        estimates=[expected_quality(place.model, r.scored.case, world.scorers) for place, r in with_its],
+        usd=sum([_cost_of(place, r.scored, choice, world) for place, r in with_its]),
+    )
+
+
+def _tried_out(ranking: Ranking, choice: Choice, world: World) -> Ranking:
+    """Put one model of a phase first that may be the best, for all that is known."""
+    able = [place for place in ranking.ranked if place.model.key not in choice.cooling]
+    if world.exploration is None or not able:
+        return ranking
+    rivals = [_rival([place], [ranking], choice, world) for place in able]
+    return _led(ranking, rivals, first_of(rivals, world.exploration))
+
+
+def _tried_out_together(rankings: list[Ranking], choice: Choice, world: World) -> list[Ranking]:
+    """Put one model first in all phases that may be the best for all of them; it must be able to stand in each."""
+    places = [{place.model.key: place for place in ranking.ranked} for ranking in rankings]
+    able = [
+        [own[place.model.key] for own in places]
+        for place in rankings[0].ranked
+        if place.model.key not in choice.cooling and all(place.model.key in own for own in places)
+    ]
+    if world.exploration is None or not able:
+        return rankings
+    rivals = [_rival(own, rankings, choice, world) for own in able]
+    first = first_of(rivals, world.exploration)
+    return [_led(ranking, rivals, first) for ranking in rankings]
+
+
+def _led(ranking: Ranking, rivals: Sequence[Rival], first: str) -> Ranking:
+    """Return a ranking in which a model comes first, tried out where it usually does not."""
+    if first == rivals[0].key:
+        return ranking
+    leads = [place for place in ranking.ranked if place.model.key == first]
+    rest = [place for place in ranking.ranked if place.model.key != first]
+    return replace(ranking, ranked=(*leads, *rest), tried=first)
 
 
 def _cost_of(place: Place, scored: Scored, choice: Choice, world: World) -> float:
@@ -291,7 +259,7 @@ def _plan(ranking: Ranking, choice: Choice, world: World) -> PhasePlan:
     first = kept[0] if kept else None
     if first:
         dialled = _dialled(ranked, ranking, choice, world)
-        told = [*dialled, *_trial(ranked, ranking, world), *_passed_over(ranked, choice)]
+        told = [*dialled, *_trial(ranking, world), *_passed_over(ranked, choice)]
         first["reason"] = "; ".join([first["reason"], *told])
     return PhasePlan(
         phase=phase.name,
@@ -332,9 +300,10 @@ def _dialled(ranked: tuple[Place, ...], ranking: Ranking, choice: Choice, world:
     return [f"in place of {best.model.key} ({best.score:.2f}): {', '.join(told) or 'its price is not known'}"]
 
 
-def _trial(ranked: tuple[Place, ...], ranking: Ranking, world: World) -> list[str]:
+def _trial(ranking: Ranking, world: World) -> list[str]:
     """Say that the first model is being tried out."""
-    if world.exploration is None or ranked[0].score >= max(place.score for place in ranked):
+    ranked = ranking.ranked
+    if ranked[0].model.key != ranking.tried:
         return []
     estimate = expected_quality(ranked[0].model, ranking.scored.case, world.scorers)
     low, high = estimate.interval

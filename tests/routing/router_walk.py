@@ -25,9 +25,9 @@ from ymera.routing.errors import NoUsableModelError
 from ymera.routing.faults import FaultKind, kind_profile
 from ymera.routing.layout import Layout
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
-from ymera.routing.ranking import World
 from ymera.routing.records import Candidate, ModelProfile, Price, ProviderProfile, Strategy
 from ymera.routing.retries import Situation, retry_after_fault
+from ymera.routing.world import World
 
 TODAY = date(2026, 11, 25)
 BEGINNING = 1_000.0

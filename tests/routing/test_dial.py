@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.dial import front, strategy_for
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
-from ymera.routing.ranking import Memo, World
 from ymera.routing.records import ModelProfile, Strategy
+from ymera.routing.world import Memo, World
 
 CATALOGUE = builtin_catalogue()
 MEMO: Memo = {}

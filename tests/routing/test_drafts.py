@@ -15,8 +15,8 @@ from ymera.routing import ranking
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.history import History, Place
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
-from ymera.routing.ranking import Memo, World
 from ymera.routing.records import ModelProfile, Strategy
+from ymera.routing.world import Memo, World
 
 CATALOGUE = builtin_catalogue()
 TODAY = date(2026, 11, 25)

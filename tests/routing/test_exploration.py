@@ -9,12 +9,13 @@ from random import Random
 import pytest
 
 from ymera.routing.catalogue import builtin_catalogue
+from ymera.routing.exploration import MOST_TIMES_DEARER, Exploration
 from ymera.routing.flow import key_of
 from ymera.routing.history import History, Outcome, Place
 from ymera.routing.matcher import TaskRequest, Wishes, judgement, make_strategy
-from ymera.routing.ranking import MOST_TIMES_DEARER, Exploration, Memo, World
 from ymera.routing.records import PhasePlan
 from ymera.routing.scoring import SCORERS
+from ymera.routing.world import Memo, World
 
 CATALOGUE = builtin_catalogue()
 TODAY = date(2026, 11, 25)
@@ -100,3 +101,29 @@ def test_trying_out_finds_a_model_that_is_better_than_the_catalogue_thinks(seed:
         history.add(Outcome(model=chosen, place=PLACE, quality=float(rights[-1])))
     assert sum(rights[-100:]) > 75
     assert keys(generation(None, history))[0] == hidden
+
+
+def together(exploration: Exploration | None, memo: Memo) -> list[PhasePlan]:
+    world = World(
+        catalogue=CATALOGUE, unavailable=lambda model: None, today=TODAY, exploration=exploration, memo=memo
+    )
+    return make_strategy(TASK, Wishes(strategy="single_model", attempts=20), world)["phases"]
+
+
+def cost(plans: list[PhasePlan]) -> float:
+    said = [plan["predicted"] for plan in plans]
+    return sum(each["cost_usd"] or 0.0 for each in said if each)
+
+
+def test_where_one_model_does_all_phases_one_is_tried_out_in_all_of_them() -> None:
+    memo: Memo = {}
+    usual = together(None, memo)
+    first = [keys(plan)[0] for plan in usual]
+    tried = [together(bold(seed, 1.0), memo) for seed in range(60)]
+    others = [plans for plans in tried if keys(plans[0])[0] != first[0]]
+    assert 0 < len(others) < len(tried)
+    for plans in others:
+        assert len({keys(plan)[0] for plan in plans}) == 1, "it stands in every phase"
+        assert all("tried out" in plan["reason"] for plan in plans)
+        assert cost(plans) <= cost(usual) * MOST_TIMES_DEARER
+    assert not any("tried out" in plan["reason"] for plans in tried if plans not in others for plan in plans)

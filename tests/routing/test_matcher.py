@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from ymera.routing.catalogue import Catalogue, builtin_catalogue
 from ymera.routing.errors import InputError, NoUsableModelError, UnknownAgentError
 from ymera.routing.matcher import TaskRequest, Wishes, find_agent, make_strategy
-from ymera.routing.ranking import Memo, World
 from ymera.routing.records import (
     AgentTaskProfile,
     Candidate,
@@ -29,6 +28,7 @@ from ymera.routing.records import (
     TaskPhase,
 )
 from ymera.routing.scoring import SCORERS, WeightedScorer
+from ymera.routing.world import Memo, World
 
 BUILTIN = builtin_catalogue()
 TODAY = date(2026, 11, 24)

@@ -15,9 +15,9 @@ from ymera.routing.forks import PERSON
 from ymera.routing.history import History, Place
 from ymera.routing.matcher import TaskRequest, Wishes, judgement, make_strategy
 from ymera.routing.outcomes import BAD_ANSWERS, check_score, domain_of, judged_by, quality_of_end
-from ymera.routing.ranking import World
 from ymera.routing.records import PhasePlan, Strategy
 from ymera.routing.scoring import SCORERS
+from ymera.routing.world import World
 
 TODAY = date(2026, 11, 25)
 CATALOGUE = builtin_catalogue()

@@ -26,8 +26,8 @@ from ymera.results import MultiModelResult, PhaseResult
 from ymera.routing.attempts import Attempt, Fault, Usage, Verdict
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.matcher import TaskRequest, Wishes, make_strategy
-from ymera.routing.ranking import World
 from ymera.routing.records import Strategy
+from ymera.routing.world import World
 from ymera.terminal import harmless
 
 
