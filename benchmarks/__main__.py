@@ -28,7 +28,7 @@ from .descriptors import allow_files
 from .findings import FULL, QUICK, Effort, Findings, findings_of
 from .machine import described, load
 from .pages import write_into
-from .report import report
+from .report import report, where
 
 SECTIONS = ("overhead", "start", "scale", "growth", "parallel", "cache", "tokens", "embedded")
 """Names of sections; each is measured by the function `measure` of the module of that name."""
@@ -81,15 +81,25 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def with_measured(figures: Figures, names: Sequence[str], effort: Effort) -> Figures:
-    """Return figures in which these sections are measured anew; the machine and its load are those of now."""
+    """Return figures in which these sections are measured anew.
+
+    Raises:
+        SystemExit: the others were measured on another machine, or with other versions.
+    """
+    machine, sections = described(), dict(figures["sections"])
+    if sections.keys() - set(names) and figures["machine"] != machine:
+        raise SystemExit(
+            "The figures of --from are of another machine or other versions. Measure all sections anew."
+        )
     allow_files()
-    before = load()
-    sections = figures["sections"] | {name: asdict(measured(name, effort)) for name in names}
-    return {
-        "machine": described() | {"date": f"{datetime.now(UTC):%d %B %Y}"},
-        "load": {"before": before, "after": load()},
-        "sections": {name: sections[name] for name in SECTIONS if name in sections},
-    }
+    for name in names:
+        before = load()
+        said = asdict(measured(name, effort))
+        sections[name] = said | {
+            "load": {"before": before, "after": load()},
+            "date": f"{datetime.now(UTC):%d %B %Y}",
+        }
+    return {"machine": machine, "sections": {name: sections[name] for name in SECTIONS if name in sections}}
 
 
 def report_of(figures: Figures) -> str:
@@ -98,11 +108,13 @@ def report_of(figures: Figures) -> str:
     Raises:
         SystemExit: there are none.
     """
-    if not figures["sections"]:
+    sections = figures["sections"]
+    if not sections:
         raise SystemExit(f"Nothing to measure: name sections ({', '.join(SECTIONS)}), or a file with --from.")
-    found = {name: findings_of(said) for name, said in figures["sections"].items()}
-    loads = [figures["load"][when] for when in ("before", "after")]
-    return report(found, figures["machine"], loads)
+    loads = [load for said in sections.values() for load in said["load"].values()]
+    dates = list(dict.fromkeys(said["date"] for said in sections.values()))
+    head = where(figures["machine"], dates, loads)
+    return report(head, {name: findings_of(said) for name, said in sections.items()})
 
 
 if __name__ == "__main__":

@@ -11,17 +11,14 @@ from .pages import table
 VERSIONS = ("langgraph", "langchain-core", "langchain-openai", "litellm", "pydantic-ai-slim")
 
 
-def report(
-    sections: Mapping[str, Findings], machine: Mapping[str, Any], loads: Sequence[Sequence[float]]
-) -> str:
+def report(head: str, sections: Mapping[str, Findings]) -> str:
     """Return the whole report as Markdown.
 
     Args:
-        loads: of the machine, before and after.
+        head: where and when was measured.
     """
     marks = [mark for found in sections.values() for mark in found.marks]
-    parts = [where(machine, loads)]
-    parts += [_marks(marks)] if marks else []
+    parts = [head, *([_marks(marks)] if marks else [])]
     for found in sections.values():
         parts += [_drawn(drawing) for drawing in found.drawings]
         parts += [_told(each) for each in found.tables]
@@ -29,16 +26,26 @@ def report(
     return "\n\n".join(parts)
 
 
-def where(machine: Mapping[str, Any], loads: Sequence[Sequence[float]]) -> str:
-    """Return the sentence that says where and when was measured."""
+def where(machine: Mapping[str, Any], dates: Sequence[str], loads: Sequence[Sequence[float]]) -> str:
+    """Return the sentences that say where and when was measured.
+
+    Args:
+        loads: of the machine, before and after each section.
+    """
     versions = ", ".join(
         f"{name} {machine['versions'][name]}" for name in VERSIONS if name in machine["versions"]
     )
-    before, after = (f"{load[0]:g}" if load else "unknown" for load in loads)
-    return (
-        f"Measured on {machine['date']}, Python {machine['python']}, {machine['cores']} cores ({machine['cpu']}), "
-        f"load {before} before and {after} after; {versions}."
-    )
+    lines = [
+        f"Measured on {' and '.join(dates)}, Python {machine['python']}, {machine['cores']} cores ({machine['cpu']}); "
+        f"{versions}."
+    ]
+    if known := [load[0] for load in loads if load]:
+        lines.append(
+            f"The load of the machine was {min(known):g} to {max(known):g} before and after the sections."
+        )
+        if max(known) > machine["cores"]:
+            lines.append("Other work ran beside them: times are longer than on a quiet machine.")
+    return " ".join(lines)
 
 
 def _marks(marks: Sequence[Mark]) -> str:

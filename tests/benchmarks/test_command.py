@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import MODULES, SECTIONS, main, sections_of
-from benchmarks.findings import Drawing, Findings, Mark, Table
+from benchmarks.findings import QUICK, Drawing, Findings, Mark, Table
+from benchmarks.growth import Grown, Kind, kinds
 from benchmarks.pages import BEGIN, END, write_into
-from benchmarks.report import report
+from benchmarks.report import report, where
 from benchmarks.turns import beyond, in_turn, ratios, spread
 
 ROOT = Path(__file__).parents[2]
@@ -51,10 +52,10 @@ def test_sections_are_measured_in_a_moment_when_little_is_asked_of_them(
     assert list(figures["sections"]) == sections
     for found in figures["sections"].values():
         assert found["tables"], "nothing was measured"
+        assert found["load"].keys() == {"before", "after"}
         assert all(row for table in found["tables"] for row in table["rows"])
         assert all(f"| {mark['what']} |" in done.stdout for mark in found["marks"])
     assert figures["machine"]["versions"]["langgraph"]
-    assert set(figures["load"]) == {"before", "after"}
     written = page.read_text("utf-8")
     assert done.stdout.strip() in written
     assert written.startswith(f"before\n{BEGIN}")
@@ -69,12 +70,38 @@ def test_the_report_of_an_earlier_run_is_written_anew_without_measuring(
     table = Table(title="Times", heads=["side"], rows=[["ours"]])
     drawing = Drawing(title="A run", unit="ms", bars=[("ours", 1.0)])
     found = Findings(tables=[table], marks=[mark], drawings=[drawing], left_out=["a peer is left out"])
-    load = {"before": [1.0], "after": [2.0]}
+    when = {"load": {"before": [1.0], "after": []}, "date": "1 May 2026"}
     file, again = tmp_path / "figures.json", tmp_path / "again.json"
-    file.write_text(json.dumps({"machine": MACHINE, "load": load, "sections": {"cache": asdict(found)}}))
+    file.write_text(json.dumps({"machine": MACHINE, "sections": {"cache": asdict(found) | when}}))
     main(["--from", str(file), "--sections", "", "--json", str(again)])
-    assert capsys.readouterr().out == report({"cache": found}, MACHINE, [[1.0], [2.0]]) + "\n"
+    assert (
+        capsys.readouterr().out
+        == report(where(MACHINE, ["1 May 2026"], [[1.0], []]), {"cache": found}) + "\n"
+    )
     assert json.loads(again.read_text()) == json.loads(file.read_text())
+
+
+def test_sections_of_another_machine_are_not_mixed_with_those_of_this_one(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    file.write_text(json.dumps({"machine": MACHINE, "sections": {"cache": {}}}))
+    with pytest.raises(SystemExit, match="another machine or other versions"):
+        main(["--from", str(file), "--sections", "tokens"])
+
+
+@pytest.mark.parametrize(
+    ("loads", "said"),
+    [
+        pytest.param([[]], "a CPU); langgraph 1.2.", id="a load that is not known is not told"),
+        pytest.param([[0.5], [1.5]], "was 0.5 to 1.5 before and after the sections.", id="quiet"),
+        pytest.param(
+            [[0.5], [4]], "times are longer than on a quiet machine.", id="busier than it has cores"
+        ),
+    ],
+)
+def test_the_report_says_how_busy_the_machine_was(loads: list[list[float]], said: str) -> None:
+    text = where(MACHINE, ["1 May 2026"], loads)
+    assert text.startswith("Measured on 1 May 2026, Python 3.11, 2 cores (a CPU); langgraph 1.2.")
+    assert text.endswith(said)
 
 
 def test_a_command_that_has_nothing_to_measure_says_so() -> None:
@@ -113,10 +140,8 @@ def test_the_report_begins_with_the_machine_and_the_marks_and_ends_with_what_is_
         drawings=[Drawing(title="A run", unit="ms", bars=[("ours", 1.0), ("theirs", 2.0)])],
         left_out=["a peer is left out"],
     )
-    text = report({"overhead": found, "start": found}, MACHINE, [[0.5], []])
-    assert text.startswith(
-        "Measured on 1 May 2026, Python 3.11, 2 cores (a CPU), load 0.5 before and unknown after; langgraph 1.2."
-    )
+    text = report("Measured.", {"overhead": found, "start": found})
+    assert text.startswith("Measured.\n\n**Marks**")
     assert "| a run | 2,500 ms | 0.5 ms | missed, 5000.00× |" in text
     assert '  x-axis ["ours", "theirs"]\n  y-axis "ms"\n  bar [1, 2]\n' in text
     assert "**Times**\n\n| side | ms |\n| --- | --- |\n| ours | 1 |\n\nA note." in text
@@ -160,3 +185,17 @@ def test_a_page_without_marks_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         write_into(page, "text")
     assert page.read_text("utf-8") == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("times", "exponent"),
+    [
+        pytest.param([1.0, 10.0, 100.0], 1.0, id="in proportion"),
+        pytest.param([1.0, 10.0, 1_000.0], 2.0, id="its square at last"),
+        pytest.param([1.0, 5.0, 5.0], 0.0, id="no longer"),
+    ],
+)
+def test_growth_is_told_by_the_last_two_sizes(times: list[float], exponent: float) -> None:
+    cpu = {size: spread([took]) for size, took in zip((1, 10, 100), times, strict=True)}
+    kind = Kind(name="work", sizes=[1, 10, 100], sides=kinds(QUICK)[0].sides)
+    assert Grown(kind=kind, cpu=cpu).exponent == pytest.approx(exponent)
