@@ -28,10 +28,12 @@ from typing import Any, TypeAlias
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from ..nodes.gate import gate_node
+from ..nodes.journal import place_in
 from ..nodes.match import DEFAULT_AGENT, match_node
 from ..nodes.phase import phase_node
 from ..nodes.services import Services, default_services
@@ -111,6 +113,7 @@ def lane(phase: str, services: Services, layout: Layout) -> PlainNode:
     compiled = graph.compile(name=phase)
 
     async def run(state: State) -> dict[str, Any]:
+        services.journal.notice(place_in(get_config(), state["run_id"]))
         inside = {channel: value for channel, value in state.items() if channel != "messages"}
         after: dict[str, Any] = await compiled.ainvoke(inside)  # type: ignore[call-overload]
         return {**_what_is_new(state, after, phase), **_what_is_planned(state, after, phase)}

@@ -26,8 +26,6 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from ..routing.errors import InputError, WeightsError
 from ..routing.limits import LARGEST_FILE, check_name
 from .addresses import address_of
@@ -178,6 +176,8 @@ def model_names(base_url: str) -> list[str]:
     Raises:
         InputError: nothing answers there, or not in OpenAI's way.
     """
+    import httpx
+
     server = address_of(base_url)
     address = f"{server.url.rstrip('/')}/models"
     wrong = f"YMERA_LOCAL_BASE_URL={server.url!r}: GET {address}"
@@ -202,6 +202,8 @@ def _document(address: str, login: tuple[str, str] | None) -> bytes:
     Raises:
         ValueError: it is larger.
     """
+    import httpx
+
     patience = httpx.Timeout(30, connect=5)
     with (
         httpx.Client(timeout=patience, trust_env=not is_loopback(address), auth=login) as client,

@@ -58,6 +58,9 @@ KEPT_ROWS = 100_000
 PRUNED_EVERY = 1_000
 """Rows that a process writes before it looks for rows to be removed."""
 
+MOST_AFRESH = 10_000
+"""Runs that are known to have begun here; of others it is looked up whether calls were lost."""
+
 UNDER_WAY = ""
 """Outcome of a call that has not ended, as far as we know."""
 
@@ -72,12 +75,16 @@ class Place:
 
     A resumed run stands behind the same checkpoint as the one that was killed; one that was forked, or sent back to
     an earlier step, behind a checkpoint of its own. A run of which nothing is kept has no thread.
+
+    Args:
+        resumed: the run goes on here from what was kept of it.
     """
 
     thread: str = ""
     run: str
     checkpoint: str = ""
     saver: BaseCheckpointSaver[Any] | None = None
+    resumed: bool = False
 
     async def keeps(self, checkpoint: str) -> bool:
         """Say whether a checkpoint of this thread was kept: its process may have died before it was."""
@@ -125,7 +132,13 @@ def place_in(config: RunnableConfig, run: str) -> Place:
     saver, checkpoints = configurable.get("__pregel_checkpointer"), configurable.get("checkpoint_map") or {}
     if not isinstance(saver, BaseCheckpointSaver) or "" not in checkpoints:
         return Place(run=run)
-    return Place(thread=str(configurable["thread_id"]), run=run, checkpoint=str(checkpoints[""]), saver=saver)
+    return Place(
+        thread=str(configurable["thread_id"]),
+        run=run,
+        checkpoint=str(checkpoints[""]),
+        saver=saver,
+        resumed=bool(configurable.get("__pregel_resuming")),
+    )
 
 
 class Journal:
@@ -155,6 +168,18 @@ class Journal:
         self._database, self._days, self._cipher, self._clock = database, days, cipher, clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ymera-journal")
         self._written = 0
+        self._afresh: dict[str, None] = {}
+
+    def begins(self, run: str) -> None:
+        """Note a run that begins in this process: until it is resumed, none of its calls can be lost."""
+        if len(self._afresh) >= MOST_AFRESH:
+            self._afresh.pop(next(iter(self._afresh)), None)
+        self._afresh[run] = None
+
+    def notice(self, place: Place) -> None:
+        """Note where a run is resumed. LangGraph says so in the first step alone, and in no graph within another."""
+        if place.resumed:
+            self._afresh.pop(place.run, None)
 
     async def lost(self, place: Place, phase: str, known: Collection[str]) -> list[Entry]:
         """Return the calls of a phase that were made at this place and of which its state knows nothing.
@@ -162,6 +187,9 @@ class Journal:
         Args:
             known: the attempts of which the state knows.
         """
+        self.notice(place)
+        if place.run in self._afresh:
+            return []
         rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, place, phase)
         unknown = [entry for entry in map(_entry, rows) if entry.attempt not in known]
         return [e for e in unknown if e.checkpoint == place.checkpoint or not await place.keeps(e.checkpoint)]

@@ -20,8 +20,9 @@ INSERT INTO results VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET stored_at = excluded.stored_at, result = excluded.result
 """
 TRIM = """
-DELETE FROM results WHERE key NOT IN (SELECT key FROM results ORDER BY stored_at DESC, key LIMIT ?)
+DELETE FROM results WHERE stored_at <= (SELECT stored_at FROM results ORDER BY stored_at DESC LIMIT 1 OFFSET ?)
 """
+"""The oldest go. Read from the index backwards as far as there are results to be kept."""
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another process."""
@@ -33,7 +34,7 @@ class ResultCache:
     Args:
         place: where it is kept; a file is made when first written.
         ttl: seconds for which a result stays valid; 0 keeps nothing.
-        size: results kept at most; the oldest go first.
+        size: results kept at most, or a hundredth more: then the oldest go.
         cipher: encrypts the results; what is not encrypted by it is refused. Their keys are marks of it, too: the
             fingerprint of a task would else tell whoever guesses the task that it was given.
     """
@@ -41,6 +42,7 @@ class ResultCache:
     def __init__(self, place: Place, *, ttl: float, size: int, cipher: Cipher | None = None) -> None:
         self._database = database_at(place, "results", SCHEMA, patience=BUSY_SECONDS)
         self._ttl, self._size, self._cipher = ttl, size, cipher
+        self._stored = 0
 
     async def get(self, key: str) -> str | None:
         """Return the valid result of a key, or None."""
@@ -65,7 +67,10 @@ class ResultCache:
         with self._usable(), self._database.transaction() as rows:
             rows.execute(PUT, row)
             rows.execute("DELETE FROM results WHERE stored_at <= ?", (time.time() - self._ttl,))
-            rows.execute(TRIM, (self._size,))
+            # Looking for the last to be kept passes by all the others: so it pays for itself.
+            if self._stored % max(self._size // 100, 1) == 0:
+                rows.execute(TRIM, (self._size,))
+            self._stored += 1
 
     def _name(self, key: str) -> str:
         return self._cipher.mark(key) if self._cipher else key

@@ -105,6 +105,7 @@ def match_node(
         get_stream_writer()({"event": "planned", "strategy": plan})
         _log(plan)
         run_id = str(uuid.uuid4())
+        services.journal.begins(run_id)
         _note(services, run_id, request, plan)
         return {
             "task_description": request.description,

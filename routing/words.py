@@ -107,6 +107,7 @@ def fold(word: str) -> str:
     return word.lower() if word.isascii() else word.casefold().translate(_ACCENTS)
 
 
+@lru_cache(maxsize=8_192)
 def phrase_of(phrase: str) -> Phrase:
     """Split a phrase into folded words, as a task is split."""
     return tuple(fold(word) for word in _WORD.findall(unicodedata.normalize("NFKC", phrase)))

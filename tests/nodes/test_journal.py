@@ -149,6 +149,15 @@ async def test_what_is_not_lost_to_a_phase_is_not_found(
     assert await journal.lost(asked, phase, known) == []
 
 
+async def test_a_run_that_begins_here_has_lost_nothing_until_it_is_resumed(journal: Journal) -> None:
+    """Not even asked: it could only have lost a call with the process in which it is."""
+    await journal.begin(HERE, ENTRY)
+    journal.begins(HERE.run)
+    assert await journal.lost(HERE, "review", ()) == []
+    assert await journal.lost(replace(HERE, resumed=True), "review", ()) == [ENTRY]
+    assert await journal.lost(HERE, "review", ()) == [ENTRY], "of a resumed run each phase is looked at"
+
+
 @pytest.mark.parametrize(
     ("begun_behind", "now_behind", "lost"),
     [
