@@ -97,19 +97,22 @@ def join_node(services: Services) -> PlainNode:
     return join
 
 
-_ONCE_MORE = "retry or fallback or escalate"
-
-
 def lane(phase: str, services: Services, layout: Layout) -> PlainNode:
     """Return a node that runs a phase beside others, its fallback loop turning on its own."""
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("attempt", phase_node(phase, services, layout))
     graph.add_edge(START, "attempt")
 
-    def after(state: State) -> str:
-        return _ONCE_MORE if outcome(view(state), phase) in ("retry", "fallback", "escalate") else "done"
+    profile = services.matcher.catalogue.phases.get(phase)
+    steps: list[Step] = ["retry", "fallback"]
+    if profile and profile.produces:
+        steps.append("escalate")
+    once_more = " or ".join(steps)
 
-    graph.add_conditional_edges("attempt", Rule("lane", after), {_ONCE_MORE: "attempt", "done": END})
+    def after(state: State) -> str:
+        return once_more if outcome(view(state), phase) in steps else "done"
+
+    graph.add_conditional_edges("attempt", Rule("lane", after), {once_more: "attempt", "done": END})
     compiled = graph.compile(name=phase)
 
     async def run(state: State) -> dict[str, Any]:
