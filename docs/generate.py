@@ -308,6 +308,17 @@ def drawing(agent: str) -> str:
     return compiled.get_graph().draw_mermaid().rstrip() + "\n"
 
 
+def measured(*titles: str) -> str:
+    """Return charts and tables of the page of benchmarks, by their titles."""
+    page = (Path(__file__).parent / "benchmarks.md").read_text("utf-8")
+    parts = page.partition("<!-- tables: begin -->")[2].split("\n\n")
+    found = []
+    for title in titles:
+        at = next(n for n, part in enumerate(parts) if f'title "{title}"' in part or part == f"**{title}**")
+        found += [parts[at]] if parts[at].startswith("```") else parts[at : at + 2]
+    return "\n\n".join(found)
+
+
 def learned_match() -> str:
     """Return what `ymera match` says of a phase before and after twenty outcomes of each of two models."""
     with tempfile.TemporaryDirectory() as folder:
