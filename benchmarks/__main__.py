@@ -30,9 +30,9 @@ from .machine import described, load
 from .pages import write_into
 from .report import report, where
 
-SECTIONS = ("overhead", "start", "scale", "growth", "parallel", "cache", "tokens", "embedded")
+SECTIONS = ("overhead", "start", "scale", "growth", "parallel", "cache", "tokens", "profile", "embedded")
 """Names of sections; each is measured by the function `measure` of the module of that name."""
-MODULES = {"embedded": "embedded_section"}
+MODULES = {"embedded": "embedded_section", "profile": "profiled"}
 
 Figures = dict[str, Any]
 

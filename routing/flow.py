@@ -29,6 +29,8 @@ def made_in(run: RunView, phase: str) -> list[Attempt]:
 
 def attempts_of(run: RunView, phase: str) -> list[Attempt]:
     """Return the attempts of a phase that count: all of them, or those since it is made again."""
+    if not run.get("detours") and not run.get("reopened"):
+        return made_in(run, phase)
     opened = [detour["opens"].get(phase, 0) for detour in run.get("detours", [])]
     return made_in(run, phase)[max([run.get("reopened", {}).get(phase, 0), *opened]) :]
 

@@ -37,7 +37,9 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "sections", [["overhead"], ["scale"], ["start", "growth", "parallel", "cache", "tokens"]], ids="+".join
+    "sections",
+    [["overhead"], ["scale"], ["start", "growth", "parallel", "cache", "tokens", "profile"]],
+    ids="+".join,
 )
 def test_sections_are_measured_in_a_moment_when_little_is_asked_of_them(
     sections: list[str], tmp_path: Path
