@@ -85,6 +85,7 @@ async def numbers_of(executor: MultiModelExecutor, arm: str, count: int) -> list
 
 
 async def standing_of(executor: MultiModelExecutor, arm: str) -> ArmStanding:
+    await executor.services.outcomes.rows()  # what the journal was told is written in its own time
     return next(each for each in await executor.matcher.trials.standings() if each.arm == arm)
 
 
@@ -190,6 +191,7 @@ async def test_runs_of_a_graph_without_a_checkpointer_count_too(settings: Settin
     graph = build(agent_layout("coding_agent", services), services).compile()
     for number in range(4):
         await graph.ainvoke({"task": TASK, "parameters": {"number": number}})
+    await services.outcomes.rows()  # the journal writes what it is told in its own time, one after the other
     found = await services.matcher.trials.standings()
     assert sum(each.ended for each in found) == sum(each.outcomes for each in found) == 4
 
@@ -262,7 +264,9 @@ async def test_each_tenant_sees_its_own_runs(settings: Settings) -> None:
     one = executor_of(settings.model_copy(update={"ymera_tenant": "one"}))
     other = executor_of(settings.model_copy(update={"ymera_tenant": "other"}))
     await run(one, 0)
+    await one.services.outcomes.rows()
     assert sum(each.runs for each in await one.matcher.trials.standings()) == 1
+    await other.services.outcomes.rows()
     assert sum(each.runs for each in await other.matcher.trials.standings()) == 0
 
 
@@ -301,6 +305,7 @@ async def test_a_database_of_an_older_release_is_taken_as_it_is(settings: Settin
     db.close()
     newer = executor_of(settings)
     await run(newer, 1)
+    await newer.services.outcomes.rows()
     assert sum(each.runs for each in await newer.matcher.trials.standings()) == 1
 
 
