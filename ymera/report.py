@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
@@ -121,7 +120,11 @@ def _is_python(text: str) -> bool:
 def answer_view(text: str) -> RenderableType:
     """Return a run's answer as a terminal shows it."""
     shown = harmless(text)
-    return Markdown(shown, hyperlinks=False) if is_markdown(shown) else Text(shown)
+    if not is_markdown(shown):
+        return Text(shown)
+    from rich.markdown import Markdown  # its parser takes a tenth of a second to load, and plans need none
+
+    return Markdown(shown, hyperlinks=False)
 
 
 # --- a run -----------------------------------------------------------------------------------------------
