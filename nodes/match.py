@@ -73,7 +73,7 @@ def wishes_of(context: RunContext | None, services: Services, layout: Layout | N
 
 def _is_free(context: RunContext) -> bool:
     """Say whether the caller leaves it to us how the run is planned."""
-    said = (context.strategy, context.model, context.thrift)
+    said = (context.strategy, context.model, context.thrift, context.rounds)
     aims = (context.most_usd, context.most_seconds, context.least_quality)
     usual = context.attempts == RunContext.model_fields["attempts"].default and not context.providers
     return usual and all(each is None for each in (*said, *aims))

@@ -80,7 +80,7 @@ def match(
         attempts=attempts,
         strict=matcher.wishes.strict if strict is None else strict,
         free=not (strategy or model or provider or attempts != DEFAULT_ATTEMPTS)
-        and all(each is None for each in (thrift, most_usd, most_seconds, least_quality)),
+        and all(each is None for each in (thrift, rounds, most_usd, most_seconds, least_quality)),
     )
     request = TaskRequest(
         agent_name=agent,

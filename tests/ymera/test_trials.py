@@ -119,6 +119,7 @@ async def test_the_same_task_meets_the_same_arm_whoever_runs_it_and_wherever(set
         {"providers": ["groq"]},
         {"thrift": 0.0},
         {"attempts": 2},
+        {"rounds": 1},
         {"most_usd": 1.0},
         {"most_seconds": 100.0},
         {"least_quality": 0.5},
