@@ -1,4 +1,8 @@
-"""A run that broke off in a call knows of it when it goes on in the same process, in a lane as elsewhere."""
+"""A run that broke off in a call knows of it when it goes on in the same process, in a lane as elsewhere.
+
+In a lane LangGraph goes on with the lane's own checkpoint. One that was not kept yet is noticed by the lane itself
+(`Journal.notice` in graphs/workflow.py), which nothing here brings about.
+"""
 
 from __future__ import annotations
 
