@@ -49,7 +49,7 @@ from ..nodes.state import (
     answer_id,
     view,
 )
-from ..routing.approvals import BEHIND, GATES, gates_in, known_gates
+from ..routing.approvals import BEHIND, GATES, awaits, gates_in, known_gates
 from ..routing.attempts import Gate, RunView
 from ..routing.catalogue import Catalogue
 from ..routing.flow import Step, behind_gate, failure, joined, outcome, passed_by, status
@@ -87,11 +87,12 @@ async def abort(state: State) -> dict[str, Any]:
     return {"error": error, "messages": answer}
 
 
-def join_node(services: Services) -> PlainNode:
+def join_node(services: Services, group: tuple[str, ...]) -> PlainNode:
     """Return the node that waits for phases side by side; the edge behind decides over all of them."""
 
     async def join(state: State) -> dict[str, Any]:
-        services.note_end(state["run_id"], view(state))
+        if not awaits(run := view(state), state.get("gates", []), group):
+            services.note_end(state["run_id"], run)
         return {}
 
     return join
@@ -322,7 +323,7 @@ def _add_group(graph: _Graph, drawing: _Drawing, i: int, services: Services) -> 
     if len(group) == 1:
         graph.add_node(last, phase_node(last, services, drawing.layout))
     else:
-        graph.add_node(last, join_node(services))
+        graph.add_node(last, join_node(services, group))
         for phase in group:
             graph.add_node(phase, lane(phase, services, drawing.layout))
             graph.add_edge(phase, last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any, cast
 
+from ..routing.approvals import awaits
 from ..routing.attempts import Attempt, Check, Fault, Verdict
 from ..routing.outcomes import quality_of_checks
 from .detouring import after, may_turn, turned
@@ -43,7 +44,9 @@ async def update_of(visit: Visit, made: list[Made]) -> Update:
 def _noted(visit: Visit, update: Update) -> Update:
     """Return what changes in the state; of a run in a trial its end is noted, if this is it."""
     if "trial" in visit.run["plan"]:
-        visit.services.note_end(visit.state["run_id"], after(visit.state, update))
+        run = after(visit.state, update)
+        if not awaits(run, visit.state.get("gates", []), [visit.phase.name]):
+            visit.services.note_end(visit.state["run_id"], run)
     return update
 
 

@@ -17,6 +17,7 @@ from ..routing.approvals import (
     BEHIND,
     Answer,
     Question,
+    after_answer,
     approval,
     judged,
     put_first,
@@ -27,9 +28,10 @@ from ..routing.approvals import (
 )
 from ..routing.attempts import Gate
 from ..routing.errors import InputError, NoUsableModelError
-from ..routing.flow import key_of, made_in, phase_plan
+from ..routing.flow import answer_of, key_of, made_in, phase_plan
 from ..routing.matcher import TaskRequest
 from ..routing.records import Candidate
+from ..routing.outcomes import judged_by, quality_of_approval
 from .services import Services
 from .state import PlainNode, State, view
 from .verdicts import describe
@@ -58,12 +60,28 @@ def gate_node(gate: Gate, services: Services, remakes: Sequence[str] = ()) -> Pl
             except (InputError, NoUsableModelError) as error:
                 asked = Question(**{**asked, "problem": str(error)})
             else:
-                return {**update, "approvals": [approval(gate, answer, time.time())]}
+                update = {**update, "approvals": [approval(gate, answer, time.time())]}
+                _note(state, gate, answer, update, services)
+                return update
 
     return node
 
 
 def _judged_text(state: State, gate: Gate) -> str:
+def _note(state: State, gate: Gate, answer: Answer, update: Update, services: Services) -> None:
+    """Write down what a person says of what was judged; of a run in a trial its end too, if this is it."""
+    run, run_id = view(state), state["run_id"]
+    if gate == "plan":
+        made, quality = answer_of(run, BEHIND[gate]), quality_of_approval(answer.decision)
+        if made and quality is not None:
+            services.outcomes.approved(run_id, made["id"], quality)
+    else:
+        producing = {name for name, phase in services.matcher.catalogue.phases.items() if phase.produces}
+        if standing := judged_by(run, BEHIND[gate], producing):
+            services.outcomes.judged(run_id, standing["id"], update["verdicts"][BEHIND[gate]])
+    services.note_end(run_id, after_answer(run, update))
+
+
     return (
         state.get("phase_outputs", {}).get(BEHIND[gate], "")
         if gate == "plan"

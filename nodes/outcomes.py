@@ -23,6 +23,9 @@ CHECKED = """
 UPDATE calls SET passed = ?, failed = ?, quality = ?, settled_at = ?
 WHERE run = ? AND attempt = ? AND tenant = ? AND decision = '' AND score IS NULL
 """
+APPROVED = """
+UPDATE calls SET quality = ?, settled_at = ? WHERE run = ? AND attempt = ? AND tenant = ? AND score IS NULL
+"""
 RATED = f"""
 UPDATE calls SET score = ?, comment = ?, settled_at = ?,
     quality = CASE WHEN decision = 'revise' THEN quality ELSE ? END
@@ -78,6 +81,10 @@ class Outcomes:
 
     def __init__(self, journal: Journal, *, clock: Callable[[], float] = time.time) -> None:
         self._journal, self._clock = journal, clock
+
+    def approved(self, run: str, attempt: str, quality: float) -> None:
+        """Write down what a person at a gate says of an answer that is not the result. Not waited for."""
+        self._journal.change(APPROVED, (quality, self._clock(), run, attempt, self._journal.tenant))
 
     def judged(self, run: str, attempt: str, verdict: Verdict) -> None:
         """Write down what a verdict says of an attempt's answer. Not waited for."""

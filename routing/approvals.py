@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from .attempts import Approval, Gate, Reply, RunView, Verdict
 from .errors import InputError
-from .flow import answer_of, made_in, phase_plan, ranking
+from .flow import answer_of, made_in, phase_plan, ranking, status
 from .layout import Layout
 from .limits import LARGEST_PARAMETERS
 from .records import Candidate, PhasePlan, Strategy
@@ -106,6 +106,15 @@ def left_out(plan: Strategy, drawn: Collection[str], wanted: Collection[str]) ->
                 "Take the graph with_approvals (in Python: build(gates=…)), or leave `approve` empty."
             )
     return warnings
+
+
+def awaits(run: RunView, gates: Collection[str], phases: Collection[str]) -> bool:
+    """Say whether a person is still asked behind these phases of a run that would else have come to its result.
+
+    Args:
+        gates: those that the run has.
+    """
+    return any(BEHIND[gate] in phases for gate in GATES if gate in gates) and status(run) == "succeeded"
 
 
 def replies(run: RunView, gate: Gate, remakes: Sequence[str]) -> dict[Reply, Form]:
@@ -226,3 +235,16 @@ def approval(gate: Gate, answer: Answer, at: float) -> Approval:
     """Return the record that stays of an answer; the text of an edited plan is kept as the phase's output alone."""
     said = "" if answer.decision == "edit" else answer.said
     return Approval(gate=gate, decision=answer.decision, said=said, at=at)
+
+
+def after_answer(run: RunView, update: Mapping[str, Any]) -> RunView:
+    """Return a run as it stands once what an answer changes in its state is written."""
+    return RunView(
+        {
+            **run,
+            "plan": update.get("plan", run["plan"]),
+            "verdicts": {**run.get("verdicts", {}), **update.get("verdicts", {})},
+            "reopened": update.get("reopened", run.get("reopened", {})),
+            "approvals": [*run.get("approvals", []), *update["approvals"]],
+        }
+    )

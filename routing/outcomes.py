@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from .attempts import Attempt, Check, Decision, RunView
+from .attempts import Attempt, Check, Decision, Reply, RunView
 from .errors import InputError
 from .flow import phase_plan
 from .forks import PERSON
@@ -42,6 +42,14 @@ def counts_of(checks: Iterable[Check]) -> tuple[int, int]:
     """Return how many checks passed and how many failed; one that is undecided is neither."""
     decided = [check["passed"] for check in checks if not check.get("undecided")]
     return sum(decided), len(decided) - sum(decided)
+
+
+def quality_of_approval(reply: Reply) -> float | None:
+    """Return what a person's answer says of the plan that it judges; None: nothing of which we know how much.
+
+    A plan that was changed by hand may have lacked a word, or everything.
+    """
+    return {"approve": 1.0, "reject": 0.0}.get(reply)
 
 
 def quality_of_checks(checks: Iterable[Check], *, judged: bool) -> float | None:

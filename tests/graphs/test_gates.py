@@ -263,3 +263,50 @@ async def test_a_wrong_answer_is_told_and_asked_again(waiting: Waiting, given: A
     assert 'Answer with one of: {"decision": "approve"};' in asked["problem"]
     assert (await waiting.answer("approve"))["gate"] == "review"
     assert tried(await waiting.state()) == ["planning-1", "generation-1", "review-1"]
+
+
+# --- what is learned from it -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "quality"),
+    [
+        pytest.param({"decision": "approve"}, 1.0, id="approved"),
+        pytest.param({"decision": "reject", "why": "not this"}, 0.0, id="rejected"),
+        pytest.param({"decision": "edit", "text": "another plan"}, None, id="changed by hand"),
+    ],
+)
+async def test_what_a_person_says_of_a_plan_is_the_quality_of_the_answer_that_it_was(
+    answer: dict[str, str], quality: float | None, settings: Settings
+) -> None:
+    waiting = Waiting(settings, gates=("plan",))
+    await waiting.start()
+    await waiting.answer(answer)
+    rows = {row["attempt"]: row for row in await waiting.services.outcomes.rows()}
+    assert (rows["planning-1"]["quality"], rows["planning-1"]["decision"]) == (quality, "")
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "kept"),
+    [
+        pytest.param(ACCEPT, {"decision": "accept"}, ("accept", 1.0), id="as the review says"),
+        pytest.param(REVISE, {"decision": "accept"}, ("accept", 1.0), id="better than the review says"),
+        pytest.param(
+            ACCEPT, {"decision": "revise", "note": "too long"}, ("revise", 0.0), id="worse, sent back"
+        ),
+        pytest.param(
+            ACCEPT,
+            {"decision": "model", "model": "mistral-large-4"},
+            ("revise", 0.0),
+            id="worse, made again",
+        ),
+    ],
+)
+async def test_what_a_person_says_of_a_result_takes_the_place_of_the_reviews_verdict(
+    said: str, answer: dict[str, str], kept: tuple[str, float], settings: Settings
+) -> None:
+    waiting = Waiting(settings, gates=("review",), script=Script(judge=Line(text=said)))
+    await waiting.start()
+    await waiting.answer(answer)
+    rows = {row["attempt"]: row for row in await waiting.services.outcomes.rows()}
+    assert (rows["generation-1"]["decision"], rows["generation-1"]["quality"]) == kept

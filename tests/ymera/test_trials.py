@@ -27,6 +27,7 @@ from ymera import InputError, MultiModelExecutor, MultiModelResult, RunContext, 
 from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.matching import AgentModelMatcher
 from ymera.nodes.services import services_over
+from ymera.routing.attempts import Gate
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.records import ModelProfile
 from ymera.routing.standings import ArmStanding
@@ -217,6 +218,7 @@ async def test_how_a_run_ended_is_noted(
     executor = executor_of(settings.model_copy(update={"max_parallel_phases": side_by_side}), script)
     result = await run(executor, 0, context=context)
     assert result.success == (how == "succeeded")
+    await executor.services.outcomes.rows()  # what the journal was told is written in its own time
     (ended,) = _kept(settings, "SELECT ended FROM trial_runs")
     assert ended == (how,)
     standing = await standing_of(executor, arm_of(result))
@@ -231,6 +233,54 @@ def _kept(settings: Settings, query: str) -> list[tuple[Any, ...]]:
         return db.execute(query).fetchall()
     finally:
         db.close()
+
+
+@pytest.mark.parametrize(
+    ("gate", "answers", "how", "mean"),
+    [
+        pytest.param("plan", [{"decision": "reject", "why": "no"}], "failed", 0.0, id="the plan is rejected"),
+        pytest.param("plan", [{"decision": "approve"}], "succeeded", 1.0, id="the plan is approved"),
+        pytest.param("review", [{"decision": "accept"}], "succeeded", 1.0, id="the result is accepted"),
+        pytest.param(
+            "review",
+            [{"decision": "revise", "note": "shorter"}],
+            "succeeded",
+            0.0,
+            id="the result is sent back",
+        ),
+        pytest.param(
+            "review",
+            [{"decision": "model", "model": "mistral-large-4"}, {"decision": "accept"}],
+            "succeeded",
+            1.0,
+            id="the result is made again by another model, and accepted",
+        ),
+    ],
+)
+async def test_what_a_person_decides_at_a_gate_is_what_the_run_came_to(
+    gate: Gate, answers: list[dict[str, str]], how: str, mean: float, settings: Settings
+) -> None:
+    executor = executor_of(settings)
+    result = await run(executor, 0, context=RunContext(approve=[gate]), thread_id="t")
+    for answer in answers:
+        assert result.waiting is not None
+        waiting = await standing_of(executor, arm_of(result))
+        assert (waiting.runs, waiting.ended, waiting.outcomes) == (1, 0, 0), "it waits for a person"
+        result = await executor.resume("t", answer=answer)
+    assert result.success == (how == "succeeded")
+    standing = await standing_of(executor, arm_of(result))
+    assert (standing.ended, standing.outcomes, standing.mean) == (1, 1, mean)
+    assert _kept(settings, "SELECT ended FROM trial_runs") == [(how,)]
+
+
+async def test_a_run_whose_phase_before_a_gate_fails_has_ended(settings: Settings) -> None:
+    executor = executor_of(settings, Script(otherwise=Line(error=ConnectionError("no route"))))
+    result = await run(executor, 0, context=RunContext(approve=["plan", "review"]), thread_id="t")
+    while result.waiting:
+        result = await executor.resume("t", answer={"decision": result.waiting["answers"][0]["decision"]})
+    assert not result.success
+    standing = await standing_of(executor, arm_of(result))
+    assert (standing.ended, standing.mean) == (1, 0.0)
 
 
 async def test_a_run_that_has_not_ended_counts_for_nothing(settings: Settings) -> None:
