@@ -14,15 +14,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ymera.nodes.calls import open_calls
-from ymera.nodes.outcomes import COLUMNS
+from ymera.nodes.outcome_rows import OF_CALL
 from ymera.nodes.settings import load_settings
 from ymera.routing.catalogue import builtin_catalogue
 
 STARTS = 9
 TASK = "Write a function that sorts a list of names."
 _INSERT = (
-    f"INSERT INTO calls (thread, checkpoint, tenant, {', '.join(COLUMNS)}) "
-    f"VALUES ('', '', '', {', '.join('?' * len(COLUMNS))})"
+    f"INSERT INTO calls (thread, checkpoint, tenant, {', '.join(OF_CALL)}) "
+    f"VALUES ('', '', '', {', '.join('?' * len(OF_CALL))})"
 )
 
 
@@ -73,7 +73,7 @@ def fill(folder: Path, outcomes: int) -> None:
             model = models[random.integers(len(models))]
             agent, phase = agents[random.integers(len(agents))], phases[random.integers(len(phases))]
             good = float(random.random() < 0.7)
-            row = dict.fromkeys(COLUMNS, 0) | {
+            row = dict.fromkeys(OF_CALL, 0) | {
                 **dict.fromkeys(("complexity", "speed", "creativity"), "normal"),
                 **{"task": "", "comment": "", "decision": "accept" if good else "revise"},
                 **{"run": f"run-{number}", "attempt": "1", "agent": agent, "domain": agent, "phase": phase},
@@ -81,5 +81,5 @@ def fill(folder: Path, outcomes: int) -> None:
                 **{"seconds": 2.0, "output_tokens": 300, "input_tokens": 500},
                 **{"started_at": began + number, "settled_at": began + number + 1},
             }
-            rows.execute(_INSERT, [row[name] for name in COLUMNS])
+            rows.execute(_INSERT, [row[name] for name in OF_CALL])
     database.close()

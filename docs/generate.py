@@ -22,7 +22,7 @@ import ymera
 from ymera.cli import app
 from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.matching import AgentModelMatcher
-from ymera.nodes.outcomes import AMOUNTS, COUNTS, PERHAPS, WORDS
+from ymera.nodes.outcome_rows import AMOUNTS, COUNTS, PERHAPS, WORDS
 from ymera.nodes.services import make_services
 from ymera.nodes.settings import Settings
 from ymera.nodes.state import RunContext

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..routing.attempts import Check, Verdict
@@ -12,6 +11,7 @@ from ..routing.errors import InputError
 from ..routing.outcomes import ANSWERED, check_score, counts_of, quality_of_verdict
 from .database import Rows
 from .journal import Journal
+from .outcome_rows import OF_CALL, OF_RUN, OF_TRIAL, checked
 
 JUDGED = """
 UPDATE calls SET decision = ?, passed = ?, failed = ?, settled_at = ?,
@@ -34,42 +34,21 @@ WHERE run = ? AND tenant = ? AND outcome = '{ANSWERED}'
 """A person's score is the run's. Where the review sent an answer back, it is that of the answer that came after."""
 CALLED = f"SELECT COUNT(*) FROM calls WHERE run = ? AND tenant = ? AND outcome = '{ANSWERED}'"
 
-WORDS = (
-    "run",
-    "attempt",
-    "agent",
-    "phase",
-    "provider",
-    "model",
-    "outcome",
-    "domain",
-    "complexity",
-    "speed",
-    "creativity",
-    "task",
-    "decision",
-    "comment",
-)
-COUNTS = (
-    *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
-    *("unpriced", "estimated", "passed", "failed"),
-)
-AMOUNTS = ("started_at", "seconds", "cost_usd")
-PERHAPS = ("first_token_seconds", "score", "quality", "settled_at")
-COLUMNS = (*WORDS, *COUNTS, *AMOUNTS, *PERHAPS)
-"""What is handed out of a row, and taken back in."""
 SEALED = ("task", "comment")
 
 LONGEST_COMMENT = 10_000
-LONGEST_WORD = 1_000_000
-LARGEST = 10**15
 
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM calls WHERE tenant = ? AND outcome <> '' ORDER BY started_at"
+_SELECT = f"SELECT {', '.join(OF_CALL)} FROM calls WHERE tenant = ? AND outcome <> '' ORDER BY started_at"
+_IN_TRIALS = "SELECT run, trial, arm, unit, ended, begun_at, ended_at FROM trial_runs WHERE tenant = ?"
 _INSERT = (
-    f"INSERT INTO calls (thread, checkpoint, tenant, {', '.join(COLUMNS)}) "
-    f"VALUES ('', '', ?, {', '.join('?' * len(COLUMNS))}) ON CONFLICT DO NOTHING"
+    f"INSERT INTO calls (thread, checkpoint, tenant, {', '.join(OF_CALL)}) "
+    f"VALUES ('', '', ?, {', '.join('?' * len(OF_CALL))}) ON CONFLICT DO NOTHING"
 )
 _KNOWN = "SELECT COUNT(*) FROM calls WHERE run = ? AND attempt = ? AND tenant = ?"
+_TAKE_PART = """
+INSERT INTO trial_runs (tenant, run, trial, arm, unit, ended, begun_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
 
 
 class Outcomes:
@@ -81,10 +60,6 @@ class Outcomes:
 
     def __init__(self, journal: Journal, *, clock: Callable[[], float] = time.time) -> None:
         self._journal, self._clock = journal, clock
-
-    def approved(self, run: str, attempt: str, quality: float) -> None:
-        """Write down what a person at a gate says of an answer that is not the result. Not waited for."""
-        self._journal.change(APPROVED, (quality, self._clock(), run, attempt, self._journal.tenant))
 
     def judged(self, run: str, attempt: str, verdict: Verdict) -> None:
         """Write down what a verdict says of an attempt's answer. Not waited for."""
@@ -105,6 +80,10 @@ class Outcomes:
             self._journal.change(COUNTED, (*counts_of(checks), *which))
         else:
             self._journal.change(CHECKED, (*counts_of(checks), quality, self._clock(), *which))
+
+    def approved(self, run: str, attempt: str, quality: float) -> None:
+        """Write down what a person at a gate says of an answer that is not the result. Not waited for."""
+        self._journal.change(APPROVED, (quality, self._clock(), run, attempt, self._journal.tenant))
 
     async def rate(self, run: str, score: float, comment: str = "") -> None:
         """Write down what a person says of a run; a later word takes the place of an earlier one.
@@ -134,8 +113,7 @@ class Outcomes:
         Raises:
             InputError: the journal cannot be used, or its words are encrypted with another key.
         """
-        found = await self._journal.within(lambda rows: rows.execute(_SELECT, (self._journal.tenant,)))
-        return [self._told(dict(zip(COLUMNS, row, strict=True))) for row in found]
+        return [self._told(row) for row in await self._journal.within(self._found)]
 
     async def take_in(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Take in rows that `rows` has handed out elsewhere; return how many were new.
@@ -143,8 +121,8 @@ class Outcomes:
         Raises:
             InputError: a row is none; then none is taken.
         """
-        values = [self._stored(checked(row, number)) for number, row in enumerate(rows, 1)]
-        return await self._journal.within(lambda kept: sum(self._put(kept, each) for each in values))
+        taken = [self._stored(checked(row, number)) for number, row in enumerate(rows, 1)]
+        return await self._journal.within(lambda kept: sum(self._put(kept, each) for each in taken))
 
     def _rated(self, rows: Rows, run: str, said: tuple[object, ...]) -> int:
         ((found,),) = rows.execute(CALLED, (run, self._journal.tenant))
@@ -157,56 +135,24 @@ class Outcomes:
         except ValueError as error:
             raise InputError(f"A text in the journal of attempts cannot be read: it is {error}.") from error
 
-    def _stored(self, row: Mapping[str, Any]) -> tuple[object, ...]:
-        words = {name: self._journal.sealed(row[name]) for name in SEALED}
-        return tuple(words.get(name, row[name]) for name in COLUMNS)
+    def _found(self, rows: Rows) -> list[dict[str, Any]]:
+        tenant = (self._journal.tenant,)
+        trials = {
+            run: dict(zip(OF_TRIAL, rest, strict=True)) for run, *rest in rows.execute(_IN_TRIALS, tenant)
+        }
+        calls = (dict(zip(OF_CALL, row, strict=True)) for row in rows.execute(_SELECT, tenant))
+        return [
+            {**call, **OF_RUN, **trials.get(call["run"], {})} for call in calls
+        ]
 
-    def _put(self, rows: Rows, values: tuple[object, ...]) -> int:
-        tenant = self._journal.tenant
-        if rows.execute(_KNOWN, (*values[:2], tenant))[0][0]:
+    def _stored(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {**row, **{name: self._journal.sealed(row[name]) for name in SEALED}}
+
+    def _put(self, rows: Rows, row: Mapping[str, Any]) -> int:
+        tenant, run = self._journal.tenant, row["run"]
+        if rows.execute(_KNOWN, (run, row["attempt"], tenant))[0][0]:
             return 0
-        rows.execute(_INSERT, (tenant, *values))
+        rows.execute(_INSERT, (tenant, *(row[name] for name in OF_CALL)))
+        if row["trial"]:
+            rows.execute(_TAKE_PART, (tenant, run, *(row[name] for name in OF_TRIAL)))
         return 1
-
-
-def checked(row: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return a row that was handed in.
-
-    Raises:
-        InputError: it is none, with its number and what is wrong with it.
-    """
-    if not isinstance(row, Mapping):
-        raise InputError(f"Row {number} is no object.")
-    if unknown := sorted(set(row) - set(COLUMNS)):
-        raise InputError(
-            f"Row {number} has {unknown[0][:80]!r}, which no outcome has. Known: {', '.join(COLUMNS)}."
-        )
-    if wrong := next(_faults(row), None):
-        raise InputError(f"Row {number}: {wrong}.")
-    return dict(row)
-
-
-def _faults(row: Mapping[str, Any]) -> Iterator[str]:
-    for name in COLUMNS:
-        if name not in row:
-            yield f"{name} is missing"
-        elif not _is_sound(name, row[name]):
-            yield f"{name} is {repr(row[name])[:80]}, not {_wanted(name)}"
-
-
-def _is_sound(name: str, value: Any) -> bool:
-    if name in WORDS:
-        return (
-            isinstance(value, str) and len(value) <= LONGEST_WORD and (bool(value) or name not in WORDS[:7])
-        )
-    if name in PERHAPS and value is None:
-        return True
-    if isinstance(value, bool) or not isinstance(value, int if name in COUNTS else int | float):
-        return False
-    return math.isfinite(value) and 0 <= value <= (1 if name in ("score", "quality") else LARGEST)
-
-
-def _wanted(name: str) -> str:
-    if name in WORDS:
-        return "a text"
-    return "a number from 0 to 1" if name in ("score", "quality") else "a number from 0"

@@ -18,7 +18,7 @@ from tests.scripted import REVISE, Line, Script, scripted_services
 from ymera import InputError, MultiModelExecutor, MultiModelResult, RunContext, Settings
 from ymera.cli import app
 from ymera.graphs.workflow import agent_layout, build
-from ymera.nodes.outcomes import COLUMNS
+from ymera.nodes.outcome_rows import OF_CALL
 from ymera.nodes.settings import load_settings
 from ymera.outcome_files import read_rows, write_rows
 from ymera.routing.records import Prediction
@@ -296,8 +296,17 @@ async def test_outcomes_go_out_and_in_again_unchanged_and_once(
     assert await executor.services.outcomes.take_in(read_rows(tmp_path / f"rows.{kind}")) == 0
 
 
+async def test_a_row_of_an_older_release_is_taken_in_and_nothing_is_said_of_its_trial(
+    settings: Settings,
+) -> None:
+    outcomes = executor_of(settings).services.outcomes
+    assert await outcomes.take_in([GOOD]) == 1
+    (row,) = await outcomes.rows()
+    assert (row["trial"], row["arm"], row["run_begun_at"]) == ("", "", None)
+
+
 GOOD: dict[str, Any] = {
-    **dict.fromkeys(COLUMNS, 0),
+    **dict.fromkeys(OF_CALL, 0),
     **{"run": "r", "attempt": "generation-1", "agent": "a", "phase": "generation", "provider": "groq"},
     **{"model": "m", "outcome": "answered", "domain": "a", "complexity": "", "speed": "", "creativity": ""},
     **{"task": "", "decision": "", "comment": "", "quality": 1, "score": None},
@@ -315,6 +324,8 @@ GOOD: dict[str, Any] = {
         ({"run": 3}, "run is 3, not a text"),
         ({"started_at": None}, "started_at is None"),
         ({"cost_usd": 1e300}, "cost_usd is 1e"),
+        ({"arm": None}, "arm is None, not a text"),
+        ({"trial": "t-1", "arm": "usual"}, "a run of a trial has arm, unit and run_begun_at"),
         ({"more": 1}, "has 'more'"),
     ],
     ids=str,

@@ -27,6 +27,7 @@ from ymera import InputError, MultiModelExecutor, MultiModelResult, RunContext, 
 from ymera.graphs.workflow import agent_layout, build
 from ymera.nodes.matching import AgentModelMatcher
 from ymera.nodes.services import services_over
+from ymera.outcome_files import read_rows, write_rows
 from ymera.routing.attempts import Gate
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.records import ModelProfile
@@ -281,6 +282,25 @@ async def test_a_run_whose_phase_before_a_gate_fails_has_ended(settings: Setting
     assert not result.success
     standing = await standing_of(executor, arm_of(result))
     assert (standing.ended, standing.mean) == (1, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+async def test_outcomes_go_out_and_in_with_their_arms_and_count_there_too(
+    kind: str, settings: Settings, tmp_path: Path
+) -> None:
+    executor = executor_of(settings)
+    for number in range(6):
+        result = await run(executor, number)
+        await executor.record_feedback(result.run_id, number / 10)
+    rows = await executor.services.outcomes.rows()
+    assert {(row["trial"], row["arm"]) for row in rows} == {(TRIAL.mark, "usual"), (TRIAL.mark, "one")}
+    write_rows(tmp_path / f"rows.{kind}", rows)
+    other = executor_of(settings.model_copy(update={"ymera_data_dir": tmp_path / "elsewhere"}))
+    for _ in range(2):
+        await other.services.outcomes.take_in(read_rows(tmp_path / f"rows.{kind}"))
+    assert await other.services.outcomes.rows() == rows
+    for arm in ("usual", "one"):
+        assert await standing_of(other, arm) == await standing_of(executor, arm)
 
 
 async def test_a_run_that_has_not_ended_counts_for_nothing(settings: Settings) -> None:
