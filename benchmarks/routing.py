@@ -27,6 +27,7 @@ import numpy as np
 from .pages import write_into
 from .routing_calibration import calibration, coverage
 from .routing_data import POOL, Fold, Table, judgements, load_many, load_pair, split, without
+from .routing_domains import domain_reading
 from .routing_metrics import (
     WEIGHTS,
     Swept,
@@ -169,6 +170,13 @@ class Run:
         _say("ZeroEval")
         return evaluate_many(self.many("zeroeval"), [*baselines(self.seed), *ours(self.seed)], self.seed)
 
+    def domains(self) -> list[dict[str, Any]]:
+        """Try what reading the domain brings on MMLU-Pro, after few texts and after many."""
+        _say("domains read")
+        train = load_many(self.train, "mmlu_pro", POOL)
+        test = None if self.test is None else without(load_many(self.test, "mmlu_pro", POOL), train.texts)
+        return [asdict(each) for each in domain_reading(train, test, self.seed)]
+
     def streams(self) -> dict[str, Any]:
         """Try what history brings on MMLU-Pro, without a prior and with one from ZeroEval."""
         train = load_many(self.train, "mmlu_pro", POOL)
@@ -220,6 +228,7 @@ SECTIONS = (
     "out_of_domain",
     "mmlu_pro",
     "zeroeval",
+    "domains",
     "streams",
     "cold_starts",
     "calibration",

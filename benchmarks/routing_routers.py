@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,7 +11,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
 
+from ymera.nodes.domains import learned
 from ymera.nodes.learned import Learned, learned_history
+from ymera.routing.domains import PastTask
 from ymera.routing.history import History, Place
 
 from .routing_data import Matrix, Table, outcomes_of
@@ -143,6 +146,40 @@ class Domain:
         return [found[model].mean for model in test.models]
 
 
+class Read(Domain):
+    """What the matcher does where no domain is given: read in the text by nodes/domains.py, or the agent's name stands.
+
+    All prompts are those of one agent, of whose name itself there are no outcomes.
+    """
+
+    name = "ymera, domain read in the text"
+    agent = "agent"
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def fit(self, train: Table) -> None:
+        super().fit(train)
+        self._learned = learned(past_tasks(train, self._seed))
+
+    def predict(self, test: Table) -> Expected:
+        return super().predict(replace(test, domains=self.domains(test.texts)))
+
+    def domains(self, texts: Sequence[str]) -> list[str]:
+        """Return the domain read in each text; the agent's name where none is."""
+        if self._learned is None:
+            return [self.agent] * len(texts)
+        among = self._learned.lessons.of_agent[self.agent]
+        read = self._learned.read(texts, among, self.agent)
+        return [found["name"] if found else self.agent for found in read]
+
+
+def past_tasks(train: Table, seed: int) -> Iterator[PastTask]:
+    """Yield the prompts as tasks of which the domain was named, in an order drawn at random."""
+    for row in np.random.default_rng(seed).permutation(len(train)):
+        yield PastTask(Read.agent, train.domains[row], train.texts[row])
+
+
 class Ours:
     """YMERA with the extra `learn`, the domain given or read from the text."""
 
@@ -170,7 +207,7 @@ def baselines(seed: int) -> list[Router]:
 
 
 def ours(seed: int) -> list[Router]:
-    return [Domain(), Ours(reads_domain=False, seed=seed), Ours(reads_domain=True, seed=seed)]
+    return [Domain(), Read(seed), Ours(reads_domain=False, seed=seed), Ours(reads_domain=True, seed=seed)]
 
 
 def _even(model: str, place: Place) -> float:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ymera.nodes import domains
 from ymera.nodes.learned import Learned, learned_history
 from ymera.routing.catalogue import Catalogue, builtin_catalogue
 from ymera.routing.history import History, Outcome, Place
@@ -20,6 +21,7 @@ from ymera.routing.task import read_task
 from ymera.routing.world import World
 
 from .routing_data import Table, outcomes_of
+from .routing_routers import past_tasks
 from .routing_start import starts
 from .routing_streams import even
 
@@ -27,6 +29,7 @@ TEXTS = 200
 MANY_MODELS = 1_000
 MANY_OUTCOMES = 100_000
 LEARNED_FROM = 2_000
+DOMAINS_FROM = domains.MOST_TASKS
 DAY = date(2026, 11, 25)
 
 _One = TypeVar("_One")
@@ -50,6 +53,7 @@ def speed(table: Table, seed: int) -> dict[str, Any]:
             lambda text: learned.predict([text]), texts[:50]
         ),
         "the same, of 200 texts at once, each, µs": _batch(learned, texts),
+        **_domains(table.take(rows[:DOMAINS_FROM]), texts, seed),
         "a plan for six phases over the built-in catalogue, beyond reading, µs": _plans(builtin_catalogue()),
         "the same, over 1,000 models, µs": _plans(many),
         "the same, over the built-in catalogue with 100,000 outcomes, µs": _plans(builtin_catalogue(), known),
@@ -69,6 +73,20 @@ def _each(call: Callable[[_One], object], of: list[_One]) -> float:
         call(one)
         times.append(time.perf_counter() - begun)
     return 1e6 * median(times)
+
+
+def _domains(table: Table, texts: list[str], seed: int) -> dict[str, float]:
+    """Return how long domains are learned from a table's texts, and read in one."""
+    tasks, begun = list(past_tasks(table, seed)), time.perf_counter()
+    found = domains.learned(tasks)
+    seconds = time.perf_counter() - begun
+    if found is None:
+        return {}
+    among = found.lessons.names
+    return {
+        f"learning domains from {len(tasks):,} texts, s": seconds,
+        "reading the domain of one text, µs": _each(lambda text: found.read([text], among, ""), texts),
+    }
 
 
 def _batch(learned: Learned, texts: list[str]) -> float:

@@ -22,6 +22,7 @@ def tables(figures: Figures) -> str:
         "out_of_domain": _out_of_domain,
         "mmlu_pro": lambda section: _many("MMLU-Pro, 14 models", section),
         "zeroeval": lambda section: _many("ZeroEval", section),
+        "domains": _domains,
         "streams": _streams,
         "cold_starts": _cold_starts,
         "calibration": _calibration,
@@ -67,6 +68,25 @@ def _many(title: str, section: Figures) -> Iterator[list[str]]:
     heads += ["cost saved, % (points kept)", "saved at parity in hindsight, %"]
     yield table(f"{title} ({section['prompts']} prompts)", heads, rows)
     yield _plot(title, section["fronts"])
+
+
+def _domains(section: Sequence[Figures]) -> Iterator[list[str]]:
+    heads = ["texts learned from", "a domain is read in, %", "of them rightly, %"]
+    heads += ["gain, domain read (95 %), points", "domain given"]
+    rows = [
+        [
+            f"{each['texts']:,}",
+            *[f"{100 * each[share]:.0f}" for share in ("read", "right")],
+            *[
+                "{:+.2f} ({:+.2f} … {:+.2f})".format(*mean_between(each[gains]))
+                for gains in ("gains", "given")
+            ],
+        ]
+        for each in section
+    ]
+    yield table(
+        "Domains read in texts of MMLU-Pro: what so many texts teach, and what it is worth", heads, rows
+    )
 
 
 def _streams(section: Figures) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""The tables of calls and of runs in trials: a row for each call, and one for each run that is given an arm."""
+"""The tables of calls, of runs whose domain was read in their task's text, and of runs in trials: a row for each."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ CREATE INDEX IF NOT EXISTS calls_settled ON calls (tenant, settled_at) WHERE qua
 CREATE INDEX IF NOT EXISTS calls_summed ON calls (tenant, provider, model, domain, phase, settled_at, quality)
     WHERE quality IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_answered ON calls (tenant, started_at) WHERE outcome = 'answered';
+CREATE INDEX IF NOT EXISTS calls_told ON calls (tenant, started_at) WHERE task <> '';
+CREATE TABLE IF NOT EXISTS domains_read (
+    tenant TEXT NOT NULL,
+    run TEXT NOT NULL,
+    probability DOUBLE PRECISION NOT NULL,
+    read_at DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (tenant, run)
+);
 CREATE TABLE IF NOT EXISTS trial_runs (
     tenant TEXT NOT NULL,
     trial TEXT NOT NULL,

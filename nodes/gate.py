@@ -27,11 +27,12 @@ from ..routing.approvals import (
     replies,
 )
 from ..routing.attempts import Gate
+from ..routing.domains import settled
 from ..routing.errors import InputError, NoUsableModelError
 from ..routing.flow import answer_of, key_of, made_in, phase_plan
 from ..routing.matcher import TaskRequest
-from ..routing.records import Candidate
 from ..routing.outcomes import judged_by, quality_of_approval
+from ..routing.records import Candidate
 from .services import Services
 from .state import PlainNode, State, view
 from .verdicts import describe
@@ -67,7 +68,6 @@ def gate_node(gate: Gate, services: Services, remakes: Sequence[str] = ()) -> Pl
     return node
 
 
-def _judged_text(state: State, gate: Gate) -> str:
 def _note(state: State, gate: Gate, answer: Answer, update: Update, services: Services) -> None:
     """Write down what a person says of what was judged; of a run in a trial its end too, if this is it."""
     run, run_id = view(state), state["run_id"]
@@ -82,6 +82,7 @@ def _note(state: State, gate: Gate, answer: Answer, update: Update, services: Se
     services.note_end(run_id, after_answer(run, update))
 
 
+def _judged_text(state: State, gate: Gate) -> str:
     return (
         state.get("phase_outputs", {}).get(BEHIND[gate], "")
         if gate == "plan"
@@ -134,6 +135,7 @@ async def model_for(phase: str, name: str, state: State, services: Services) -> 
         description=state["task_description"],
         parameters=state["task_parameters"],
         phases=[planned["phase"] for planned in state["plan"]["phases"]],
+        domain=settled(state["plan"], state["task_parameters"]),
     )
     chosen = await services.matcher.choose(request, replace(services.matcher.wishes, model=name))
     planned = next(plan for plan in chosen["phases"] if plan["phase"] == phase)

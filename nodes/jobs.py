@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..routing.domains import settled
 from ..routing.flow import Turn, attempt_seconds, is_lost, key_of, untried
 from ..routing.forks import own
-from ..routing.outcomes import domain_of
 from ..routing.records import ModelProfile, PhaseProfile, Rejected
 from .detouring import led_from
 from .job import Bounds, Job
@@ -62,8 +62,10 @@ def job_of(visit: Visit, turn: Turn, model: ModelProfile, avoided: list[Rejected
 
 def _about(visit: Visit) -> About:
     reading, task = visit.run["plan"]["reading"], visit.state["task_description"]
+    domain = settled(visit.run["plan"], visit.state["task_parameters"])
     return About(
-        domain=domain_of(visit.run["plan"]["agent_name"], visit.state["task_parameters"]),
+        domain=domain["name"],
+        domain_read=domain.get("probability"),
         complexity=reading["complexity"],
         speed=reading["speed"],
         creativity=reading["creativity"],

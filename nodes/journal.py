@@ -49,6 +49,10 @@ DELETE FROM calls WHERE started_at < ?
 """
 
 PRUNE_TRIALS = "DELETE FROM trial_runs WHERE begun_at < ?"
+READ = (
+    "INSERT INTO domains_read (tenant, run, probability, read_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+PRUNE_READ = "DELETE FROM domains_read WHERE read_at < ?"
 
 DAY_SECONDS = 86_400.0
 LEAST_DAYS = 1.0
@@ -64,6 +68,7 @@ MOST_AFRESH = 10_000
 UNDER_WAY = ""
 """Outcome of a call that has not ended, as far as we know."""
 
+Statement = tuple[str, tuple[object, ...]]
 Result = TypeVar("Result")
 
 _logger = logging.getLogger("ymera.journal")
@@ -96,9 +101,14 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a call was for: the domain of the task, how it was read, and its text where the settings ask for it."""
+    """What a call was for: the domain of the task, how it was read, and its text where the settings ask for it.
+
+    Args:
+        domain_read: how probable the domain is, where it was read in the text.
+    """
 
     domain: str = ""
+    domain_read: float | None = None
     complexity: str = ""
     speed: str = ""
     creativity: str = ""
@@ -199,12 +209,14 @@ class Journal:
 
         A call that no run can come back to is not waited for.
         """
-        row = _row(place, self.tenant, entry, self.sealed(entry.about.task))
+        begun = [(BEGIN, _row(place, self.tenant, entry, self.sealed(entry.about.task)))]
+        if (probability := entry.about.domain_read) is not None:
+            begun.append((READ, (self.tenant, place.run, probability, entry.started_at)))
         if not place.thread:
             if self._days:
-                self._thread.submit(self._begin, row)
+                self._thread.submit(self._begin, begun)
             return
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._begin, row)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._begin, begun)
 
     def end(self, place: Place, attempt: Attempt) -> None:
         """Write down what a call took. Not waited for: the state that is to know it is written meanwhile."""
@@ -253,18 +265,22 @@ class Journal:
             self._complain(error)
             return []
 
-    def _begin(self, row: tuple[object, ...]) -> None:
-        self._change(BEGIN, row)
+    def _begin(self, begun: list[Statement]) -> None:
+        self._change_all(begun)
         if self._written % PRUNED_EVERY == 0:
             oldest = self._clock() - max(self._days, LEAST_DAYS) * DAY_SECONDS
             self._thread.submit(self._change, PRUNE, (oldest, KEPT_ROWS - 1))
-            self._thread.submit(self._change, PRUNE_TRIALS, (oldest,))
+            self._thread.submit(self._change_all, [(PRUNE_TRIALS, (oldest,)), (PRUNE_READ, (oldest,))])
         self._written += 1
 
     def _change(self, sql: str, values: tuple[object, ...]) -> None:
+        self._change_all([(sql, values)])
+
+    def _change_all(self, statements: Iterable[Statement]) -> None:
         try:
             with self._database.transaction() as rows:
-                rows.execute(sql, values)
+                for sql, values in statements:
+                    rows.execute(sql, values)
         except DatabaseError as error:
             self._complain(error)
 

@@ -15,24 +15,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from ..routing.history import History, Place
 from ..routing.shape import shape_of
-
-Matrix = NDArray[np.float64]
+from .classifier import Classifier, Matrix, columns, ridge
 
 TOPICS = 50
 """Directions of the words that the trees are shown."""
 TREES = 150
 SHAPE_RIDGE = 1_000.0
 WORDS_RIDGE = 20.0
-SHARPNESSES = (4.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
-"""Of these the classifier takes the one under which its own probabilities are the likeliest on texts left out."""
 TEXTS_STRENGTH = 60.0
 """Pseudo-texts of the estimates beneath against what the readers say on top."""
 CLIPPED = 3.0
@@ -63,7 +58,8 @@ class Learned:
 
     def __init__(self, outcomes: Outcomes, history: History, *, phase: str = "", seed: int = 0) -> None:
         self.models = list(outcomes.models)
-        self._domains = sorted(set(outcomes.domains))
+        self._classifier = Classifier(outcomes.texts, outcomes.domains, seed=seed)
+        self._domains = self._classifier.domains
         self._cells = _cells(history, self.models, [Place(domain, phase) for domain in self._domains])
         self._anywhere = _cells(history, self.models, [Place("", phase)])
         self._trust = len(outcomes.texts) / (len(outcomes.texts) + TEXTS_STRENGTH)
@@ -73,10 +69,7 @@ class Learned:
         known = np.nan_to_num(outcomes.qualities, nan=0.0) + np.isnan(outcomes.qualities) * left_out
         self._shapes = _Shapes(outcomes.texts)
         shape = self._shapes.measure(outcomes.texts)
-        self._vectorizer = _vectorizer(len(outcomes.texts))
-        words = self._vectorizer.fit_transform(outcomes.texts).astype(np.float32)
-        self._fit_domains(words, own, seed)
-        self._fit_readers(shape, words, known, left_out, seed)
+        self._fit_readers(shape, self._classifier.words(outcomes.texts), known, left_out, seed)
         self._stranger = _Stranger(shape, known, seed)
 
     def predict(self, texts: Sequence[str], domains: Sequence[str] | None = None) -> Matrix:
@@ -86,12 +79,12 @@ class Learned:
             domains: the domains of the texts; None: they are read from the texts.
         """
         shape = self._shapes.measure(texts)
-        words = self._vectorizer.transform(texts).astype(np.float32)
-        shares = self._read(words) if domains is None else self._given(domains)
+        words = self._classifier.words(texts)
+        shares = self._classifier.shares(words) if domains is None else self._given(domains)
         base = shares @ self._cells
         by_trees = self._trees.predict(np.hstack([base, self._topics.transform(words), shape]))
         by_ridge = base + self._shape_ridge.predict(shape) + self._words_ridge.predict(words)
-        expected = (_columns(by_trees) + by_ridge) / 2
+        expected = (columns(by_trees) + by_ridge) / 2
         foreign = shares.sum(axis=1) == 0
         if foreign.any():
             base[foreign] = self._anywhere
@@ -100,8 +93,7 @@ class Learned:
 
     def domains_of(self, texts: Sequence[str]) -> list[Mapping[str, float]]:
         """Return how probable each domain is for each text."""
-        shares = self._read(self._vectorizer.transform(texts).astype(np.float32))
-        return [dict(zip(self._domains, map(float, row), strict=True)) for row in shares]
+        return self._classifier.read(texts)
 
     def _left_out(self, outcomes: Outcomes, own: NDArray[np.int64], history: History) -> Matrix:
         """Return what each task would be expected to bring had its own outcomes not been seen."""
@@ -111,17 +103,6 @@ class Learned:
         base = self._cells[own]
         return np.where(present, (base * weight - np.nan_to_num(outcomes.qualities)) / (weight - 1), base)
 
-    def _fit_domains(self, words: Any, own: NDArray[np.int64], seed: int) -> None:
-        """Learn to tell the domains, and how sure to be of it."""
-        member = np.eye(len(self._domains))[own]
-        part = np.random.default_rng(seed).permutation(len(own)) % 4 == 0
-        if len(self._domains) > 1 and part.any() and not part.all():
-            said = _columns(_ridge(1.0).fit(words[~part], member[~part]).predict(words[part]))
-            self._sharpness = min(SHARPNESSES, key=lambda sharp: _surprise(sharp * said, own[part]))
-        else:
-            self._sharpness = SHARPNESSES[0]
-        self._classifier = _ridge(1.0).fit(words, member)
-
     def _fit_readers(self, shape: Matrix, words: Any, known: Matrix, left_out: Matrix, seed: int) -> None:
         width = min(TOPICS, words.shape[1] - 1, words.shape[0] - 1)
         self._topics = TruncatedSVD(max(width, 1), random_state=seed)
@@ -129,11 +110,7 @@ class Learned:
         self._trees = _trees(len(known), seed).fit(np.hstack([left_out, topics, shape]), known)
         self._shape_ridge = Ridge(alpha=SHAPE_RIDGE).fit(shape, known - left_out)
         rest = known - left_out - self._shape_ridge.predict(shape)
-        self._words_ridge = _ridge(WORDS_RIDGE).fit(words, rest)
-
-    def _read(self, words: Any) -> Matrix:
-        said = _columns(self._classifier.predict(words))
-        return np.asarray(softmax(self._sharpness * said, axis=1), dtype=np.float64)
+        self._words_ridge = ridge(WORDS_RIDGE).fit(words, rest)
 
     def _given(self, domains: Sequence[str]) -> Matrix:
         return np.array([[float(domain == known) for known in self._domains] for domain in domains])
@@ -159,8 +136,8 @@ class _Stranger:
         self._ridge = Ridge(alpha=SHAPE_RIDGE).fit(shape, known)
 
     def predict(self, shape: Matrix) -> Matrix:
-        by_trees = _columns(self._trees.predict(shape))
-        by_ridge = _columns(self._ridge.predict(shape))
+        by_trees = columns(self._trees.predict(shape))
+        by_ridge = columns(self._ridge.predict(shape))
         level: Matrix = by_ridge.mean(axis=1, keepdims=True)
         above: Matrix = by_trees - by_trees.mean(axis=1, keepdims=True) + by_ridge - level
         return level + above / 2
@@ -185,27 +162,7 @@ def _shapes(texts: Sequence[str]) -> Matrix:
     return np.array([shape_of(text) for text in texts], dtype=np.float64)
 
 
-def _vectorizer(texts: int) -> TfidfVectorizer:
-    return TfidfVectorizer(
-        ngram_range=(1, 2), sublinear_tf=True, min_df=2 if texts > 200 else 1, token_pattern=r"(?u)\b\w+\b"
-    )
-
-
 def _trees(texts: int, seed: int) -> ExtraTreesRegressor:
     # A leaf grows with what there is to learn from: many small ones would remember chance.
     leaf = max(2, round(math.sqrt(texts)))
     return ExtraTreesRegressor(TREES, min_samples_leaf=leaf, max_features=0.4, random_state=seed)
-
-
-def _ridge(alpha: float) -> Ridge:
-    return Ridge(alpha=alpha, solver="sparse_cg", tol=1e-2)
-
-
-def _columns(values: Any) -> Matrix:
-    array = np.asarray(values, dtype=np.float64)
-    return array if array.ndim == 2 else array[:, None]
-
-
-def _surprise(said: Matrix, own: NDArray[np.int64]) -> float:
-    shares = softmax(said, axis=1)[np.arange(len(own)), own]
-    return float(-np.log(shares + 1e-9).mean())

@@ -23,6 +23,7 @@ from ..routing.world import Memo, World
 from .availability import EMBEDDED, LOCAL, why_unavailable
 from .calls import open_calls
 from .database import place_of
+from .domains import Domains
 from .experience import Experience
 from .faults import keys_of
 from .health import Health, mark_of
@@ -151,6 +152,7 @@ class AgentModelMatcher:
         self.scorers: list[WeightedScorer] = [*SCORERS, *installed_scorers()]
         self.validators: dict[str, Validator] = {**VALIDATORS, **installed_validators()}
         self._readings = Readings(reader)
+        self._domains = Domains(self.settings)
         self._known: tuple[object, ...] = ()
         self._memo: Memo = {}
         self._unmoved: Memo = {}
@@ -242,7 +244,21 @@ class AgentModelMatcher:
     async def look(self) -> None:
         """Take in the outcomes that came since, of all processes."""
         self._notice_changes()
+        self._domains.look()
         await self.experience.look()
+
+    async def ready(self) -> None:
+        """Wait until what past texts tell is learned. A process that makes many plans need not: see `Domains`."""
+        await self._domains.ready()
+
+    async def read(self, request: TaskRequest) -> tuple[TaskRequest, str | None]:
+        """Return a request with its domain and what else is read in it elsewhere, and a warning where that failed.
+
+        Raises:
+            InputError: the task or its parameters are none.
+        """
+        request, why = await self._readings.read(request)
+        return await self._domains.read(request, self.catalogue), why
 
     async def choose(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
         """Return what `strategy` does, for callers on an event loop; of a free run, by its arm of the trial.
@@ -252,7 +268,7 @@ class AgentModelMatcher:
         await self.health.look()
         await self.look()
         await self.trials.look()
-        read, why = await self._readings.read(request)
+        read, why = await self.read(request)
         plan = await self._tried(read, wishes or replace(self.wishes, free=True))
         return plan if why is None else {**plan, "warnings": [*plan["warnings"], why]}
 

@@ -38,16 +38,17 @@ TRIAL_TIMES = ("run_begun_at", "run_ended_at")
 OF_TRIAL = (*TRIAL_WORDS, *TRIAL_TIMES)
 OF_RUN: Mapping[str, object] = {
     **dict.fromkeys(TRIAL_WORDS, ""),
-    **dict.fromkeys(TRIAL_TIMES),
+    **dict.fromkeys((*TRIAL_TIMES, "domain_read")),
 }
 """What is known of its run, and what stands there where that is nothing, as in files of older releases: its trial and
-arm, the mark of what was asked, how and when it ended, and when it began (nodes/trials.py)."""
+arm, the mark of what was asked, how and when it ended, and when it began (nodes/trials.py); and how probable its domain
+is, where that was read in the task's text (nodes/domains.py)."""
 COLUMNS = (*OF_CALL, *OF_RUN)
 """What is handed out of a row, and taken back in."""
 
 LONGEST_WORD = 1_000_000
 LARGEST = 10**15
-SHARES = ("score", "quality")
+SHARES = ("score", "quality", "domain_read")
 """What lies between 0 and 1."""
 
 

@@ -10,7 +10,7 @@ from ..routing.attempts import Check, Verdict
 from ..routing.errors import InputError
 from ..routing.outcomes import ANSWERED, check_score, counts_of, quality_of_verdict
 from .database import Rows
-from .journal import Journal
+from .journal import READ, Journal
 from .outcome_rows import OF_CALL, OF_RUN, OF_TRIAL, checked
 
 JUDGED = """
@@ -40,6 +40,7 @@ LONGEST_COMMENT = 10_000
 
 _SELECT = f"SELECT {', '.join(OF_CALL)} FROM calls WHERE tenant = ? AND outcome <> '' ORDER BY started_at"
 _IN_TRIALS = "SELECT run, trial, arm, unit, ended, begun_at, ended_at FROM trial_runs WHERE tenant = ?"
+_READ = "SELECT run, probability FROM domains_read WHERE tenant = ?"
 _INSERT = (
     f"INSERT INTO calls (thread, checkpoint, tenant, {', '.join(OF_CALL)}) "
     f"VALUES ('', '', ?, {', '.join('?' * len(OF_CALL))}) ON CONFLICT DO NOTHING"
@@ -140,9 +141,10 @@ class Outcomes:
         trials = {
             run: dict(zip(OF_TRIAL, rest, strict=True)) for run, *rest in rows.execute(_IN_TRIALS, tenant)
         }
+        read = {run: {"domain_read": probability} for run, probability in rows.execute(_READ, tenant)}
         calls = (dict(zip(OF_CALL, row, strict=True)) for row in rows.execute(_SELECT, tenant))
         return [
-            {**call, **OF_RUN, **trials.get(call["run"], {})} for call in calls
+            {**call, **OF_RUN, **trials.get(call["run"], {}), **read.get(call["run"], {})} for call in calls
         ]
 
     def _stored(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,4 +157,6 @@ class Outcomes:
         rows.execute(_INSERT, (tenant, *(row[name] for name in OF_CALL)))
         if row["trial"]:
             rows.execute(_TAKE_PART, (tenant, run, *(row[name] for name in OF_TRIAL)))
+        if row["domain_read"] is not None:
+            rows.execute(READ, (tenant, run, row["domain_read"], row["started_at"]))
         return 1

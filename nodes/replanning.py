@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from ..routing.catalogue import Catalogue
+from ..routing.domains import settled
 from ..routing.errors import NoUsableModelError, ResumeError
 from ..routing.flow import answer_of, key_of, next_turn, passed_by
 from ..routing.matcher import TaskRequest, Wishes
@@ -80,6 +81,7 @@ async def match_again(
         agent_name=plan["agent_name"],
         description=state["task_description"],
         parameters=state["task_parameters"],
+        domain=settled(plan, state["task_parameters"]),
         # What makes the result may be done, and gone: the matcher wants one all the same.
         phases=[*there, *(name for name, profile in phases.items() if profile.produces and profile.critical)],
     )

@@ -234,7 +234,7 @@ class Settings(BaseSettings):
         description="Days for which the outcomes of calls are kept and learned from; 0: nothing is learned.",
     )
     ymera_outcome_texts: bool = Field(
-        default=False, description="Keep the texts of tasks with their outcomes."
+        default=False, description="Keep the texts of tasks with their outcomes, and read domains by them."
     )
     ymera_trial: Path | None = Field(
         default=None, description="A TOML file with the arms of a trial: runs are planned by them in turn."

@@ -18,12 +18,13 @@ from .errors import InputError, NoUsableModelError, UnknownAgentError
 from .history import Place, Prior
 from .layout import Layout, arrange
 from .limits import check_names, check_parameters, check_task, written
-from .outcomes import domain_of
+from .outcomes import domain_of, named_domain
 from .prediction import needed_tokens, task_tokens
 from .ranking import plans_for
 from .records import (
     AgentTaskProfile,
     Dial,
+    InDomain,
     InTrial,
     Limits,
     ModelProfile,
@@ -42,7 +43,8 @@ from .world import World
 class TaskRequest:
     """What is to be done: the agent's name, the task's text, its parameters (JSON), and phases if not all.
 
-    A `reading` that was made elsewhere takes the place of ours.
+    A `reading` that was made elsewhere takes the place of ours, and a `domain` that was settled already that of the
+    agent's name.
     """
 
     agent_name: str
@@ -50,6 +52,7 @@ class TaskRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     phases: Sequence[str] | None = None
     reading: Reading | None = None
+    domain: InDomain | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +122,9 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
     _check_task_fits(plans, choice)
     if wishes.arm:
         beside.append(wishes.arm["reason"])
+    read = read_domain(request)
+    if read:
+        beside.append(f"domain {read['name']!r}, read in the task's text ({read['probability']:.2f} sure)")
     plan = Strategy(
         strategy_type=kind,
         agent_name=agent.agent_name,
@@ -139,7 +145,17 @@ def make_strategy(request: TaskRequest, wishes: Wishes, world: World) -> Strateg
             rounds=wishes.rounds,
         ),
     )
+    if read:
+        plan = {**plan, "domain": read}
     return {**plan, "trial": wishes.arm} if wishes.arm else plan
+
+
+def read_domain(request: TaskRequest) -> InDomain | None:
+    """Return the domain of a task that was read in its text, if it was and its parameters name none."""
+    settled = request.domain
+    if settled is None or "probability" not in settled or named_domain(request.parameters):
+        return None
+    return settled
 
 
 def _check_request(request: TaskRequest, wishes: Wishes, world: World) -> None:
@@ -231,7 +247,7 @@ def _look_around(
             for model, reason in zip(models, reasons, strict=True)
             if reason is None and (why := world.cooling(model))
         },
-        domain=domain_of(agent.agent_name, request.parameters),
+        domain=domain_of(agent.agent_name, request.parameters, request.domain),
         task_tokens=task_tokens(request.description, written(request.parameters)),
         attempts=wishes.attempts,
         thrift=wishes.thrift,

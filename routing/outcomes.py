@@ -10,6 +10,7 @@ from .errors import InputError
 from .flow import phase_plan
 from .forks import PERSON
 from .history import Place
+from .records import InDomain
 
 ANSWERED = "answered"
 """Outcome of an attempt that answered; every other outcome is a kind of fault."""
@@ -17,10 +18,15 @@ BAD_ANSWERS = frozenset(["refused", "length_reached", "empty", "schema_not_met"]
 """Faults of the answer itself; the others say whether a model could be reached, not how good it is."""
 
 
-def domain_of(agent: str, parameters: Mapping[str, Any]) -> str:
-    """Return the domain of a task: what its parameters name as `domain`, else its agent."""
+def named_domain(parameters: Mapping[str, Any]) -> str | None:
+    """Return what a task's parameters name as `domain`, if they do."""
     named = parameters.get("domain")
-    return named if isinstance(named, str) and 0 < len(named) <= 100 else agent
+    return named if isinstance(named, str) and 0 < len(named) <= 100 else None
+
+
+def domain_of(agent: str, parameters: Mapping[str, Any], settled: InDomain | None = None) -> str:
+    """Return the domain of a task: what its parameters name as `domain`, else what was settled, else its agent."""
+    return named_domain(parameters) or (settled["name"] if settled else agent)
 
 
 def place_of(domain: str, phase: str) -> Place:
@@ -38,18 +44,18 @@ def quality_of_verdict(decision: Decision) -> float:
     return 1.0 if decision == "accept" else 0.0
 
 
-def counts_of(checks: Iterable[Check]) -> tuple[int, int]:
-    """Return how many checks passed and how many failed; one that is undecided is neither."""
-    decided = [check["passed"] for check in checks if not check.get("undecided")]
-    return sum(decided), len(decided) - sum(decided)
-
-
 def quality_of_approval(reply: Reply) -> float | None:
     """Return what a person's answer says of the plan that it judges; None: nothing of which we know how much.
 
     A plan that was changed by hand may have lacked a word, or everything.
     """
     return {"approve": 1.0, "reject": 0.0}.get(reply)
+
+
+def counts_of(checks: Iterable[Check]) -> tuple[int, int]:
+    """Return how many checks passed and how many failed; one that is undecided is neither."""
+    decided = [check["passed"] for check in checks if not check.get("undecided")]
+    return sum(decided), len(decided) - sum(decided)
 
 
 def quality_of_checks(checks: Iterable[Check], *, judged: bool) -> float | None:

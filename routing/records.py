@@ -301,6 +301,17 @@ class InTrial(TypedDict):
     reason: str
 
 
+class InDomain(TypedDict):
+    """The domain under which what comes of a task is kept.
+
+    Args:
+        probability: that the task is of it, where that was read in its text (routing/domains.py).
+    """
+
+    name: str
+    probability: NotRequired[float]
+
+
 class Strategy(TypedDict):
     """The plan of a run, as `match_agent_to_models` returns it and the state keeps it."""
 
@@ -316,6 +327,7 @@ class Strategy(TypedDict):
     limits: Limits
     dial: NotRequired[Dial]
     trial: NotRequired[InTrial]
+    domain: NotRequired[InDomain]
 
 
 # --- the run ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -34,6 +35,11 @@ from .options import (
     Verbose,
 )
 from .terminal import print_json, say, show_logs
+
+if TYPE_CHECKING:
+    from .nodes.matching import AgentModelMatcher
+    from .routing.matcher import TaskRequest, Wishes
+    from .routing.records import Strategy as Plan
 
 
 def match(
@@ -88,7 +94,7 @@ def match(
         parameters=read_parameters(params, param or []),
         phases=read_names(phases),
     )
-    plan = asyncio.run(matcher.choose(request, wishes))
+    plan = asyncio.run(_chosen(matcher, request, wishes))
     if as_json:
         print_json(plan)
     else:
@@ -103,6 +109,18 @@ def match(
     if unmanned:
         say(f"No usable model for {', '.join(unmanned)}. `ymera models` says what it takes to use each.")
     raise typer.Exit(NO_MODEL if unmanned else SUCCESS)
+
+
+async def _chosen(matcher: AgentModelMatcher, request: TaskRequest, wishes: Wishes) -> Plan:
+    await matcher.ready()
+    return await matcher.choose(request, wishes)
+
+
+async def _read(matcher: AgentModelMatcher, request: TaskRequest) -> TaskRequest:
+    await matcher.ready()
+    await matcher.look()
+    read, _ = await matcher.read(request)
+    return read
 
 
 def frontier(
@@ -131,7 +149,7 @@ def frontier(
         parameters=read_parameters(params, param or []),
         phases=read_names(phases),
     )
-    asyncio.run(matcher.look())
+    request = asyncio.run(_read(matcher, request))
     wishes = replace(
         matcher.wishes,
         strategy=strategy or matcher.wishes.strategy,

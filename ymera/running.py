@@ -132,6 +132,8 @@ def _carried_out(
     progress = progress_on(console(stderr=True), quiet=show.quiet, keep=not console().is_terminal)
     try:
         with asyncio.Runner() as runner:
+            if not start.begun:
+                runner.run(executor.matcher.ready())
             return runner.run(_follow(executor, events, progress))
     except RunInterrupted as stop:
         raise Interrupted(_interruption(stop.thread_id, show, resumable=stop.resumable)) from None

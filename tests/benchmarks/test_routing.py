@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import routing, routing_metrics, routing_streams
+from benchmarks import routing, routing_domains, routing_metrics, routing_streams
 from benchmarks.routing_calibration import calibration_error, coverage
 from benchmarks.routing_data import PAIR, POOL, Matrix, Table, judgements, namesake, split, without
 from benchmarks.routing_marks import MARKS, verdict
@@ -311,6 +311,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything be done that is done at full size, a few times each."""
     for module, name, value in (
         (routing_metrics, "RESAMPLES", 5),
+        (routing_domains, "DRAWS", 2),
+        (routing_domains, "TEXTS", (20, 40)),
         (routing_streams, "DRAWS", 2),
         (routing_streams, "MORE_DRAWS", 3),
         (routing_streams, "ORDERS", 2),
@@ -346,6 +348,7 @@ def test_one_command_evaluates_and_writes_the_page(quick: None, tmp_path: Path, 
         "RouteLLM's pair on gsm8k",
         "MMLU-Pro",
         "ZeroEval",
+        "Domains read in texts of MMLU-Pro",
         "Cold start",
         "Drift",
         "Escalation",

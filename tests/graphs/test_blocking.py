@@ -73,3 +73,24 @@ async def test_a_first_run_a_cached_and_a_resumed_one_leave_the_loop_free(tmp_pa
 @pytest.mark.parametrize("downloads", ["true", "false"])
 async def test_choosing_leaves_the_loop_free(tmp_path: Path, downloads: str) -> None:
     assert await _child(tmp_path, MATCH, "coding_agent", {"YMERA_DOWNLOADS": downloads}) == "coding_agent"
+
+
+LEARN = """
+from tests.told import BILLS, told
+
+async def learn():
+    await executor.services.outcomes.take_in(told())
+    with blockbuster_ctx():
+        for _ in range(2):
+            plan = await executor.matcher.match_agent_to_models(agent, BILLS[0])
+            await executor.matcher.ready()
+    print(plan["domain"]["name"])
+
+asyncio.run(learn())
+"""
+
+
+async def test_learning_domains_and_reading_one_leaves_the_loop_free(tmp_path: Path) -> None:
+    here = str(Path(__file__).parents[2])
+    variables = {"YMERA_OUTCOME_TEXTS": "true", "PYTHONPATH": here}
+    assert await _child(tmp_path, LEARN, "coding_agent", variables) == "billing"

@@ -296,13 +296,22 @@ async def test_outcomes_go_out_and_in_again_unchanged_and_once(
     assert await executor.services.outcomes.take_in(read_rows(tmp_path / f"rows.{kind}")) == 0
 
 
+async def test_the_domain_that_was_read_goes_along(settings: Settings, tmp_path: Path) -> None:
+    outcomes = executor_of(settings).services.outcomes
+    await outcomes.take_in([GOOD | {"domain_read": 0.75}])
+    (row,) = await outcomes.rows()
+    other = executor_of(settings, ymera_data_dir=tmp_path / "elsewhere").services.outcomes
+    await other.take_in([row])
+    assert [(row["domain"], row["domain_read"]) for row in await other.rows()] == [("a", 0.75)]
+
+
 async def test_a_row_of_an_older_release_is_taken_in_and_nothing_is_said_of_its_trial(
     settings: Settings,
 ) -> None:
     outcomes = executor_of(settings).services.outcomes
     assert await outcomes.take_in([GOOD]) == 1
     (row,) = await outcomes.rows()
-    assert (row["trial"], row["arm"], row["run_begun_at"]) == ("", "", None)
+    assert (row["trial"], row["arm"], row["run_begun_at"], row["domain_read"]) == ("", "", None, None)
 
 
 GOOD: dict[str, Any] = {
@@ -324,6 +333,7 @@ GOOD: dict[str, Any] = {
         ({"run": 3}, "run is 3, not a text"),
         ({"started_at": None}, "started_at is None"),
         ({"cost_usd": 1e300}, "cost_usd is 1e"),
+        ({"domain_read": 2}, "domain_read is 2, not a number from 0 to 1"),
         ({"arm": None}, "arm is None, not a text"),
         ({"trial": "t-1", "arm": "usual"}, "a run of a trial has arm, unit and run_begun_at"),
         ({"more": 1}, "has 'more'"),
