@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 import sys
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -279,6 +280,35 @@ def test_what_langgraphs_own_encrypted_serialiser_writes_is_read_and_the_other_w
 def test_a_kind_that_no_run_writes_is_not_read(kind: str) -> None:
     with pytest.raises(InputError):
         StrictSerializer().loads_typed((kind, b"{}"))
+
+
+def test_a_long_value_is_stored_compressed() -> None:
+    value = [{"provider": "groq", "reason": f"ranked {n}"} for n in range(200)]
+    kind, data = StrictSerializer().dumps_typed(value)
+    assert (kind, len(data) * 4 < len(JsonPlusSerializer().dumps_typed(value)[1])) == ("msgpack.zlib", True)
+
+
+def test_a_value_that_was_written_before_values_were_compressed_is_read() -> None:
+    value = {"plan": "x" * 10_000}
+    assert StrictSerializer().loads_typed(JsonPlusSerializer().dumps_typed(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("stored", "why"),
+    [
+        pytest.param(b"no zlib", "not as it was written", id="another format"),
+        pytest.param(zlib.compress(b"x" * 999)[:-3], "its end is missing", id="cut"),
+        pytest.param(
+            zlib.compress(b"\0" * 10_000_000), "at most 1000000 are stored", id="few bytes for very many"
+        ),
+    ],
+)
+def test_a_compressed_value_that_is_none_is_refused(
+    stored: bytes, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serializer_module, "LARGEST_VALUE", 1_000_000)
+    with pytest.raises(InputError, match=why):
+        StrictSerializer().loads_typed(("msgpack.zlib", stored))
 
 
 def test_a_value_that_could_not_be_read_back_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,13 @@ HOSTILE = [
     Hostile(id="map of four billion", type="msgpack", data=b"\xdf\xff\xff\xff\xff"),
     Hostile(id="text of four billion", type="msgpack", data=b"\xdb\xff\xff\xff\xff"),
     Hostile(id="deep", type="msgpack", data=b"\x91" * 100_000 + b"\xc0"),
+    Hostile(id="compressed: system", type="msgpack.zlib", data=zlib.compress(packed(_CALLS["system"]))),
+    Hostile(id="compressed: pickle", type="pickle.zlib", data=zlib.compress(_pickled())),
+    Hostile(id="compressed: deep", type="msgpack.zlib", data=zlib.compress(b"\x91" * 100_000 + b"\xc0")),
+    Hostile(id="compressed: very many nulls", type="msgpack.zlib", data=zlib.compress(bytes(100_000_001), 1)),
+    Hostile(id="compressed twice", type="msgpack.zlib.zlib", data=zlib.compress(zlib.compress(packed("x")))),
+    Hostile(id="compressed: cut", type="msgpack.zlib", data=zlib.compress(packed("x" * 999))[:-2]),
+    Hostile(id="compressed: no zlib", type="msgpack.zlib", data=packed("x" * 999)),
     Hostile(id="no UTF-8", type="msgpack", data=b"\xa2\xff\xfe"),
     Hostile(id="a number", type="msgpack", data=packed(7)),
     Hostile(id="a text", type="msgpack", data=packed("x")),
