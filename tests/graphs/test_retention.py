@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stores import measure
+from benchmarks.stores import measure, text_of
 from ymera.graphs.checkpoints import open_checkpoints
 from ymera.graphs.retention import delete_threads, stored_threads
 from ymera.nodes.settings import Settings
@@ -106,7 +106,7 @@ async def test_a_tenant_sees_and_deletes_its_own_threads_alone(store: Settings) 
 
 
 async def test_what_a_deleted_thread_took_is_given_back_to_the_disk(settings: Settings) -> None:
-    await run(settings, task="x" * 500_000)
+    await run(settings, task=text_of(500_000))  # hardly to be compressed
     async with open_checkpoints(settings) as saver:
         (held,) = await stored_threads(saver, None)
         assert held.bytes > 500_000
