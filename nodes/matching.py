@@ -265,29 +265,35 @@ class AgentModelMatcher:
 
         Where weights must be looked for on the disk, that happens in a thread.
         """
-        await self.health.look()
         await self.look()
-        await self.trials.look()
         read, why = await self.read(request)
-        plan = await self._tried(read, wishes or replace(self.wishes, free=True))
+        plan = await self._tried(self.strategy, read, wishes)
         return plan if why is None else {**plan, "warnings": [*plan["warnings"], why]}
 
-    async def _tried(self, request: TaskRequest, usual: Wishes) -> Strategy:
+    async def unmoved(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
+        """Return what `choose` does, as the catalogue alone has it: what was measured moves it from run to run."""
+        return await self._tried(self._by_catalogue, request, wishes)
+
+    def _by_catalogue(self, request: TaskRequest, wishes: Wishes) -> Strategy:
+        world = replace(self._world(None), history=None, paces={}, exploration=None, memo=self._unmoved)
+        return strategy_for(request, wishes, world)
+
+    async def _tried(
+        self, plan_by: Callable[[TaskRequest, Wishes], Strategy], request: TaskRequest, wishes: Wishes | None
+    ) -> Strategy:
         """Return the strategy by the arm of the trial that a request is in, if it is in one and that can be tried."""
+        usual = wishes or replace(self.wishes, free=True)
+        await self.health.look()
+        await self.trials.look()
         given = self.trials.given(request, usual, self.catalogue)
         try:
-            return await self._away(partial(self.strategy, request, given))
+            return await self._away(partial(plan_by, request, given))
         except NoUsableModelError as error:
             if given.arm is None or given.model == usual.model:
                 raise
-            plan = await self._away(partial(self.strategy, request, usual))
+            plan = await self._away(partial(plan_by, request, usual))
             untried = f"The {given.arm['reason']} cannot be tried: {error}"
             return {**plan, "warnings": [*plan["warnings"], untried]}
-
-    async def unmoved(self, request: TaskRequest, wishes: Wishes | None = None) -> Strategy:
-        """Return the strategy as the catalogue alone has it: what was measured since moves it from run to run."""
-        world = replace(self._world(None), history=None, paces={}, exploration=None, memo=self._unmoved)
-        return await self._away(partial(strategy_for, request, wishes or self.wishes, world))
 
     async def _away(self, match: Callable[[], Strategy]) -> Strategy:
         if self.settings.ymera_downloads and not self.settings.ymera_local_models:

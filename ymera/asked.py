@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,6 @@ from .results import FORMAT, MultiModelResult
 from .routing.catalogue import Catalogue
 from .routing.errors import NoUsableModelError
 from .routing.flow import key_of, ranking
-from .routing.layout import Layout
 from .routing.limits import check_parameters
 from .routing.matcher import TaskRequest, Wishes
 from .routing.records import ModelProfile, Rejected, Strategy
@@ -23,26 +22,23 @@ from .routing.tenants import stored_thread
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedRun:
-    """A run about to start or to go on.
+class Asked:
+    """What a caller asks for, checked.
 
     Args:
+        usual: its plan as the catalogue alone has it. What was measured moves plans from run to run; the same task
+            still has the same result.
         named: the caller named the thread: a run may stand there already.
     """
 
     request: TaskRequest
     context: RunContext
     wishes: Wishes
-    plan: Strategy
+    usual: Strategy
     thread_id: str
     named: bool
     reads_cache: bool
     writes_cache: bool
-
-    @property
-    def layout(self) -> Layout:
-        """The groups of its phases."""
-        return tuple(tuple(group) for group in self.plan["layout"])
 
     @property
     def input(self) -> RunInput:
@@ -51,37 +47,23 @@ class AskedRun:
             task=self.request.description,
             agent=self.request.agent_name,
             parameters=dict(self.request.parameters),
-            phases=_phases(self.plan),
-        )
-
-    def is_that_of(self, state: State) -> bool:
-        """Say whether the run of a thread does the same: wherever it was begun, it then goes on."""
-        return (
-            state.get("task_description") == self.request.description
-            and state.get("task_parameters") == self.request.parameters
-            and state["plan"]["agent_name"] == self.plan["agent_name"]
-            and _phases(state["plan"]) == _phases(self.plan)
+            phases=phases_of(self.usual),
         )
 
     def keeps(self, result: MultiModelResult) -> bool:
         """Say whether its result is stored: that of another arm than the key names is not."""
-        made = (result.plan or self.plan).get("trial")
-        return result.success and self.writes_cache and made == self.plan.get("trial")
+        made = (result.plan or self.usual).get("trial")
+        return result.success and self.writes_cache and made == self.usual.get("trial")
 
-    async def cache_key(self, matcher: AgentModelMatcher) -> str:
-        """Return the key of its result: what was asked, how, and which models would answer by the catalogue.
-
-        What was measured moves plans from run to run. The same task still has the same result.
-        """
-        agent = matcher.agent_profiles.get(self.plan["agent_name"])
-        wishes = matcher.trials.followed(self.wishes, self.plan.get("trial"))
-        usual = await matcher.unmoved(self.request, wishes)
-        choices = [(p["phase"], [key_of(c) for c in ranking(p)]) for p in usual["phases"]]
+    def cache_key(self, matcher: AgentModelMatcher) -> str:
+        """Return the key of its result: what was asked, how, and which models would answer by the catalogue."""
+        agent = matcher.agent_profiles.get(self.usual["agent_name"])
+        choices = [(p["phase"], [key_of(c) for c in ranking(p)]) for p in self.usual["phases"]]
         asked = [
             FORMAT,
             self.input,
             self.context.model_dump(mode="json"),
-            asdict(agent) if agent else None,
+            repr(agent),  # all that is in it, in the order of its fields
             choices,
         ]
         text = json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str)
@@ -101,6 +83,16 @@ def request_of(
     return TaskRequest(agent_name=agent_name, description=description, parameters=dict(given), phases=phases)
 
 
+def is_run_of(state: State, asked: Asked, plan: Strategy) -> bool:
+    """Say whether the run of a thread does what is asked: wherever it was begun, it then goes on."""
+    return (
+        state.get("task_description") == asked.request.description
+        and state.get("task_parameters") == asked.request.parameters
+        and state["plan"]["agent_name"] == plan["agent_name"]
+        and phases_of(state["plan"]) == phases_of(plan)
+    )
+
+
 def check_models(plan: Strategy, catalogue: Catalogue) -> None:
     """Raise NoUsableModelError where no model may be called for a critical phase of a plan."""
     today = datetime.now(UTC).date()
@@ -115,7 +107,8 @@ def check_models(plan: Strategy, catalogue: Catalogue) -> None:
             )
 
 
-def _phases(plan: Strategy) -> list[str]:
+def phases_of(plan: Strategy) -> list[str]:
+    """Return the names of a plan's phases, in their order."""
     return [planned["phase"] for planned in plan["phases"]]
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Self, cast
 
-from .asked import AskedRun, check_models, request_of
+from .asked import Asked, check_models, is_run_of, request_of
 from .draining import Drained, Ride
 from .events import ProgressEvent
 from .graphs.checkpoints import Saver, open_checkpoints
@@ -178,14 +178,20 @@ class MultiModelExecutor:
         if thread_id is not None:
             check_name("thread", thread_id)
         with self._ride(thread_id or str(uuid.uuid4())) as ride:
-            run = await self._prepare(
+            asked = await self._asked(
                 request,
                 context or RunContext(),
                 ride.thread_id,
                 named=thread_id is not None,
                 use_cache=use_cache,
             )
-            events = self._carried(ride, self._events(run, ride, tokens=tokens))
+            key = asked.cache_key(self.matcher)
+            if asked.reads_cache and (stored := await self._stored(key)):
+                yield ProgressEvent(event="finished", result=stored)
+                return
+            plan = await self.matcher.choose(request, asked.wishes)
+            check_models(plan, self.matcher.catalogue)
+            events = self._carried(ride, self._events(asked, plan, ride, key=key, tokens=tokens))
             async with aclosing(events):
                 async for event in events:
                     yield event
@@ -282,17 +288,15 @@ class MultiModelExecutor:
                 async for event in events:
                     yield event
 
-    async def _prepare(
+    async def _asked(
         self, request: TaskRequest, context: RunContext, thread_id: str, *, named: bool, use_cache: bool
-    ) -> AskedRun:
+    ) -> Asked:
         wishes = wishes_of(context, self.services)
-        plan = await self.matcher.choose(request, wishes)
-        check_models(plan, self.matcher.catalogue)
-        return AskedRun(
+        return Asked(
             request=request,
             context=context,
             wishes=wishes,
-            plan=plan,
+            usual=await self.matcher.unmoved(request, wishes),
             thread_id=thread_id,
             named=named,
             # What a person decided belongs to this run alone.
@@ -300,24 +304,21 @@ class MultiModelExecutor:
             writes_cache=use_cache and not context.approve,
         )
 
+    async def _stored(self, key: str) -> MultiModelResult | None:
+        stored = await self._cache.get(key)
+        return None if stored is None else replace(MultiModelResult.from_json(stored), cached=True)
+
     async def _events(
-        self, run: AskedRun, ride: Ride, *, tokens: bool
+        self, asked: Asked, plan: Strategy, ride: Ride, *, key: str, tokens: bool
     ) -> AsyncGenerator[ProgressEvent, None]:
-        key = await run.cache_key(self.matcher)
-        stored = await self._cache.get(key) if run.reads_cache else None
-        if stored is not None:
-            yield ProgressEvent(
-                event="finished", result=replace(MultiModelResult.from_json(stored), cached=True)
-            )
-            return
-        async with aclosing(self._fetch(run.plan)) as downloads:
+        async with aclosing(self._fetch(plan)) as downloads:
             async for event in downloads:
                 yield event
-        async with open_checkpoints(self.settings) as saver, sole(run.thread_id, self.settings):
-            leg = await self._first_leg(run, saver, tokens=tokens)
+        async with open_checkpoints(self.settings) as saver, sole(asked.thread_id, self.settings):
+            leg = await self._first_leg(asked, plan, saver, tokens=tokens)
             async with aclosing(go(leg, self.settings, ride.control)) as events:
                 async for event in events:
-                    if event["event"] == "finished" and run.keeps(event["result"]):
+                    if event["event"] == "finished" and asked.keeps(event["result"]):
                         await self._cache.put(key, event["result"].to_json())
                     yield event
 
@@ -338,22 +339,22 @@ class MultiModelExecutor:
                         total_bytes=step.total_bytes,
                     )
 
-    async def _first_leg(self, run: AskedRun, saver: Saver, *, tokens: bool) -> Leg:
+    async def _first_leg(self, asked: Asked, plan: Strategy, saver: Saver, *, tokens: bool) -> Leg:
         """Return how a run begins; where the thread holds an unfinished run of the same, how that one goes on."""
-        found = await find_run(run.thread_id, self.services, saver) if run.named else None
+        found = await find_run(asked.thread_id, self.services, saver) if asked.named else None
         if (
             found is not None
             and is_unfinished(found[1])
-            and run.is_that_of(state := cast("State", found[1].values))
+            and is_run_of(state := cast("State", found[1].values), asked, plan)
         ):
-            await check_to_come(state, run.context, self.services)
+            await check_to_come(state, asked.context, self.services)
             graph, start = found[0], None
         else:
-            gates = gates_in(run.layout, known_gates(run.context.approve))
-            graph = over(build(run.layout, self.services, gates=gates), saver)
-            start = run.input
-        config = config_of(run.thread_id, self.settings, run.plan)
-        return Leg(graph=graph, config=config, start=start, context=run.context, tokens=tokens)
+            layout = tuple(tuple(group) for group in plan["layout"])
+            gates = gates_in(layout, known_gates(asked.context.approve))
+            graph, start = over(build(layout, self.services, gates=gates), saver), asked.input
+        config = config_of(asked.thread_id, self.settings, plan)
+        return Leg(graph=graph, config=config, start=start, context=asked.context, tokens=tokens)
 
 
 @lru_cache(maxsize=1)
