@@ -52,6 +52,13 @@ class Database(Protocol):
         """See one state without waiting for those who write; errors as for `transaction`."""
         ...
 
+    def write(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run one statement by itself, without the lock, and keep what it does; errors as for `transaction`.
+
+        Run twice it must do no more than once: where a connection is lost, it is run again on a new one.
+        """
+        ...
+
     def stamp(self) -> object | None:
         """Return what differs from before if another process may have written since; None: there is nothing yet.
 
@@ -118,6 +125,11 @@ class SqliteDatabase:
         with self._lock, self._file.begun("BEGIN") as rows:
             yield rows
 
+    def write(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """As `Database` has it."""
+        with self._lock:
+            self._file.write(sql, parameters)
+
     def stamp(self) -> object | None:
         """As `Database` has it."""
         with self._lock, _told():
@@ -147,6 +159,15 @@ class _File:
                 db.execute(begin)
                 yield _SqliteRows(db)
                 db.execute("COMMIT")
+            except BaseException:
+                self.close()
+                raise
+
+    def write(self, sql: str, parameters: Sequence[object]) -> None:
+        with _told():
+            db = self._open()
+            try:
+                db.execute(sql, tuple(parameters))  # begins and commits by itself
             except BaseException:
                 self.close()
                 raise

@@ -13,7 +13,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -221,11 +221,11 @@ class Journal:
     def end(self, place: Place, attempt: Attempt) -> None:
         """Write down what a call took. Not waited for: the state that is to know it is written meanwhile."""
         if place.thread or self._days:
-            self._thread.submit(self._change, END, _ended(place, attempt, self._clock()))
+            self._thread.submit(self._change, (END, _ended(place, attempt, self._clock())))
 
     def change(self, sql: str, values: tuple[object, ...]) -> None:
         """Run a statement after all that was written before. Not waited for."""
-        self._thread.submit(self._change, sql, values)
+        self._thread.submit(self._change, (sql, values))
 
     async def within(self, work: Callable[[Rows], Result]) -> Result:
         """Return what comes of work within one transaction, after all that was written before.
@@ -252,7 +252,7 @@ class Journal:
     async def forget(self, threads: Iterable[str]) -> None:
         """Forget which calls were those of threads that are deleted (by their names in the store), and their words."""
         for thread in threads:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._change, FORGET, (thread,))
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._change, (FORGET, (thread,)))
 
     def _rows(self, place: Place, phase: str) -> list[tuple[Any, ...]]:
         try:
@@ -265,19 +265,20 @@ class Journal:
             self._complain(error)
             return []
 
-    def _begin(self, begun: list[Statement]) -> None:
-        self._change_all(begun)
+    def _begin(self, begun: Sequence[Statement]) -> None:
+        self._change(*begun)
         if self._written % PRUNED_EVERY == 0:
-            oldest = self._clock() - max(self._days, LEAST_DAYS) * DAY_SECONDS
-            self._thread.submit(self._change, PRUNE, (oldest, KEPT_ROWS - 1))
-            self._thread.submit(self._change_all, [(PRUNE_TRIALS, (oldest,)), (PRUNE_READ, (oldest,))])
+            oldest = (self._clock() - max(self._days, LEAST_DAYS) * DAY_SECONDS,)
+            self._thread.submit(
+                self._change, (PRUNE, (*oldest, KEPT_ROWS - 1)), (PRUNE_TRIALS, oldest), (PRUNE_READ, oldest)
+            )
         self._written += 1
 
-    def _change(self, sql: str, values: tuple[object, ...]) -> None:
-        self._change_all([(sql, values)])
-
-    def _change_all(self, statements: Iterable[Statement]) -> None:
+    def _change(self, *statements: Statement) -> None:
         try:
+            if len(statements) == 1:
+                self._database.write(*statements[0])
+                return
             with self._database.transaction() as rows:
                 for sql, values in statements:
                     rows.execute(sql, values)

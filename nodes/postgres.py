@@ -105,6 +105,11 @@ class PostgresDatabase:
         with self._lock, self._link.begun(locks=False) as rows:
             yield rows
 
+    def write(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """As `Database` has it."""
+        with self._lock:
+            self._link.write(sql, parameters)
+
     def stamp(self) -> object | None:
         """As `Database` has it. To ask whether anything changed would cost as much as reading it."""
         return object()
@@ -116,7 +121,7 @@ class PostgresDatabase:
 
 
 class _Link:
-    """A connection, used by one thread at a time."""
+    """A connection, used by one thread at a time. It commits each statement by itself, unless one began more."""
 
     def __init__(self, url: SecretStr, name: str, schema: str, patience: float) -> None:
         self._url, self._name, self._schema = url, name, schema
@@ -125,13 +130,29 @@ class _Link:
 
     @contextmanager
     def begun(self, *, locks: bool) -> Iterator[Rows]:
-        info = conninfo(self._url)
-        from psycopg import Error
+        with self._told():
+            rows = self._first(self._beginning(locks=locks))
+            yield rows
+            rows.execute("COMMIT")
 
+    def write(self, sql: str, parameters: Sequence[object]) -> None:
+        with self._told():
+            self._first(sql, parameters)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise what PostgreSQL complains of as a DatabaseError; whatever happens, begin anew with the next use."""
         try:
-            connection = self._begin(info, locks)
-            yield _PostgresRows(connection)
-            connection.commit()
+            from psycopg import Error
+        except ImportError as error:
+            raise DatabaseError(NOT_INSTALLED) from error
+        try:
+            yield
         except Error as error:
             self.close()
             raise DatabaseError(why(error, self._url)) from None
@@ -139,43 +160,41 @@ class _Link:
             self.close()
             raise
 
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _begin(self, info: str, locks: bool) -> psycopg.Connection[Any]:
-        """Begin a transaction; on a new connection where the one at hand was lost since."""
+    def _first(self, sql: str, parameters: Sequence[object] = ()) -> _PostgresRows:
+        """Run a first statement; on a new connection where the one at hand was lost since."""
         from psycopg import OperationalError
-        from psycopg.errors import LockNotAvailable
 
-        kept = self._connection
-        if kept is not None:
+        if (kept := self._connection) is not None:
             try:
-                return self._started(kept, locks)
-            except LockNotAvailable:
-                raise
+                return self._ran(kept, sql, parameters)
             except OperationalError:
+                if not kept.broken:
+                    raise
                 self.close()
-        self._connection = self._connect(info)
-        return self._started(self._connection, locks)
+        self._connection = self._connect()
+        return self._ran(self._connection, sql, parameters)
 
-    def _started(self, connection: psycopg.Connection[Any], locks: bool) -> psycopg.Connection[Any]:
-        wait = self._milliseconds
-        isolation = "READ COMMITTED" if locks else "REPEATABLE READ, READ ONLY"
-        connection.execute(
-            f"SET TRANSACTION ISOLATION LEVEL {isolation}; SET LOCAL lock_timeout = {wait}; "
-            f"SET LOCAL statement_timeout = {wait + 1000 * CONNECT_SECONDS}"
-        )
-        if locks:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(self._name),))
-        return connection
+    def _ran(
+        self, connection: psycopg.Connection[Any], sql: str, parameters: Sequence[object]
+    ) -> _PostgresRows:
+        rows = _PostgresRows(connection)
+        rows.execute(sql, parameters)
+        return rows
 
-    def _connect(self, info: str) -> psycopg.Connection[Any]:
+    def _beginning(self, *, locks: bool) -> str:
+        if not locks:
+            return "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+        return f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({lock_of(self._name)})"
+
+    def _connect(self) -> psycopg.Connection[Any]:
         import psycopg
 
-        connection = psycopg.connect(info)
+        connection = psycopg.connect(conninfo(self._url), autocommit=True)
+        wait = self._milliseconds
         try:
+            connection.execute(
+                f"SET lock_timeout = {wait}; SET statement_timeout = {wait + 1000 * CONNECT_SECONDS}".encode()
+            )
             with connection.transaction():
                 self._make(connection)
         except BaseException:
@@ -190,7 +209,6 @@ class _Link:
         if not missing:
             return
         # Two that make the same at once fail, `IF NOT EXISTS` or not.
-        connection.execute(f"SET LOCAL lock_timeout = {self._milliseconds}".encode())
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(""),))
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         for statement in missing:
@@ -207,6 +225,7 @@ class _PostgresRows:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        text = sql.replace("%", "%%").replace("?", "%s")
-        cursor = self._connection.execute(text.encode(), tuple(parameters))
+        # Without parameters nothing is a placeholder, and several statements may stand in one.
+        text = sql.replace("%", "%%").replace("?", "%s") if parameters else sql
+        cursor = self._connection.execute(text.encode(), tuple(parameters) or None)
         return cursor.fetchall() if cursor.description else []

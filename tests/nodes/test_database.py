@@ -76,6 +76,16 @@ def test_what_is_done_in_a_transaction_is_kept_as_a_whole_or_not_at_all(place: P
     assert read(database) == read(counts(place)) == 2
 
 
+def test_a_statement_by_itself_is_kept_at_once(place: Place) -> None:
+    database = counts(place)
+    database.write(ADD, ("it's", 2))
+    assert read(counts(place)) == 2
+    with pytest.raises(DatabaseError):
+        database.write("INSERT INTO nowhere VALUES (?)", (1,))
+    database.write(ADD, ("it's", 1))
+    assert read(counts(place)) == 3
+
+
 def test_a_name_is_data_and_a_percent_sign_no_placeholder(place: Place) -> None:
     database = counts(place)
     with database.transaction() as rows:
@@ -174,6 +184,16 @@ def test_a_lost_connection_is_opened_anew(postgres: Postgres, postgres_url: str)
     assert postgres.end_connections()
     add(database)
     assert postgres.end_connections()
+    assert read(database) == 2
+
+
+def test_a_statement_by_itself_goes_to_a_new_connection_where_the_one_at_hand_was_lost(
+    postgres: Postgres, postgres_url: str
+) -> None:
+    database = counts(SecretStr(postgres_url))
+    database.write(ADD, ("it's", 1))
+    assert postgres.end_connections()
+    database.write(ADD, ("it's", 1))
     assert read(database) == 2
 
 
