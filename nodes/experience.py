@@ -20,6 +20,8 @@ RECENT = 1_000
 """Outcomes that are taken in one after the other, so that a model which has changed is noticed; older ones in sums."""
 LOOK_SECONDS = 1.0
 """At most so often is looked whether there are new ones."""
+LOOKS_SHARE = 0.05
+"""Share of the time that looking may take: where there are very many outcomes, it is looked less often."""
 
 _RECENT = """
 SELECT provider, model, domain, phase, quality, settled_at FROM calls
@@ -90,7 +92,7 @@ class Experience:
     ) -> None:
         self._database, self._tenant, self._clock = database, tenant, clock
         self._store = Lock()
-        self._looked_at = -inf
+        self._looked_at, self._pause = -inf, LOOK_SECONDS
         self._seen: object | None = None
         self._prior: Prior | None = None
         self._past = Past()
@@ -113,13 +115,14 @@ class Experience:
             await asyncio.to_thread(self._take_in)
 
     def _is_time_to_look(self) -> bool:
-        return not 0 <= self._clock() - self._looked_at < LOOK_SECONDS
+        return not 0 <= self._clock() - self._looked_at < self._pause
 
     def _take_in(self) -> None:
         with self._store:
             database = self._database
             if database is None or not self._is_time_to_look():
                 return
+            began = time.perf_counter()
             try:
                 stamp = database.stamp()
                 if stamp != self._seen:
@@ -133,6 +136,7 @@ class Experience:
                 )
                 self._database = None
             self._looked_at = self._clock()
+            self._pause = max(LOOK_SECONDS, (time.perf_counter() - began) / LOOKS_SHARE)
 
     def _know(self) -> None:
         history = self._past.over(self._prior) if self._prior else None

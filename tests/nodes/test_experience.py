@@ -8,7 +8,7 @@ import sqlite3
 import time
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -64,6 +64,28 @@ def some(count: int, seed: int = 0) -> list[tuple[str, Any]]:
         (model := random.choice("ab"), float(random.random() < {"a": 0.8, "b": 0.4}[model]))
         for _ in range(count)
     ]
+
+
+class Slow:
+    """A database in which looking takes a while."""
+
+    place = cure = ""
+    looks = 0
+
+    def stamp(self) -> object | None:
+        self.looks += 1
+        time.sleep(0.2)
+        return None
+
+
+async def test_it_is_looked_the_less_often_the_longer_looking_takes() -> None:
+    database, now = Slow(), [0.0]
+    found = Experience(cast("Any", database), clock=lambda: now[0])
+    looks = []
+    for now[0] in (10.0, 13.0, 13.9, 1_000.0):  # a twentieth of the time: after 0.2 s, at least 4 s
+        await found.look()
+        looks.append(database.looks)
+    assert looks == [1, 1, 1, 2]
 
 
 async def test_where_there_is_nothing_no_file_is_made(tmp_path: Path) -> None:
