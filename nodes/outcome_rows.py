@@ -78,6 +78,8 @@ def _faults(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {repr(row[name])[:80]}, not {_wanted(name)}"
     if row["trial"] and not (row["arm"] and row["unit"] and row["run_begun_at"] is not None):
         yield "a run of a trial has arm, unit and run_begun_at"
+    if not row["trial"] and any(row[name] not in ("", None) for name in OF_TRIAL):
+        yield f"without a trial it has none of {', '.join(OF_TRIAL[1:])}"
 
 
 def _is_sound(name: str, value: Any) -> bool:

@@ -48,8 +48,10 @@ _INSERT = (
 _KNOWN = "SELECT COUNT(*) FROM calls WHERE run = ? AND attempt = ? AND tenant = ?"
 _TAKE_PART = """
 INSERT INTO trial_runs (tenant, run, trial, arm, unit, ended, begun_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO NOTHING
+ON CONFLICT (tenant, trial, run) DO UPDATE SET ended = excluded.ended, ended_at = excluded.ended_at
+WHERE trial_runs.ended = ''
 """
+"""A run that was handed out before its end, and again after it, has ended."""
 
 
 class Outcomes:
@@ -152,11 +154,11 @@ class Outcomes:
 
     def _put(self, rows: Rows, row: Mapping[str, Any]) -> int:
         tenant, run = self._journal.tenant, row["run"]
+        if row["trial"]:
+            rows.execute(_TAKE_PART, (tenant, run, *(row[name] for name in OF_TRIAL)))
         if rows.execute(_KNOWN, (run, row["attempt"], tenant))[0][0]:
             return 0
         rows.execute(_INSERT, (tenant, *(row[name] for name in OF_CALL)))
-        if row["trial"]:
-            rows.execute(_TAKE_PART, (tenant, run, *(row[name] for name in OF_TRIAL)))
         if row["domain_read"] is not None:
             rows.execute(READ, (tenant, run, row["domain_read"], row["started_at"]))
         return 1

@@ -314,6 +314,15 @@ async def test_a_row_of_an_older_release_is_taken_in_and_nothing_is_said_of_its_
     assert (row["trial"], row["arm"], row["run_begun_at"], row["domain_read"]) == ("", "", None, None)
 
 
+async def test_a_run_that_is_handed_in_again_after_its_end_has_ended(settings: Settings) -> None:
+    outcomes = executor_of(settings).services.outcomes
+    under_way = GOOD | {"trial": "t-1", "arm": "usual", "unit": "u", "run_begun_at": 1.0}
+    over = under_way | {"run_ended": "succeeded", "run_ended_at": 2.0}
+    for row, new in ((under_way, 1), (over, 0), (under_way, 0)):
+        assert await outcomes.take_in([row]) == new
+    assert [(row["run_ended"], row["run_ended_at"]) for row in await outcomes.rows()] == [("succeeded", 2.0)]
+
+
 GOOD: dict[str, Any] = {
     **dict.fromkeys(OF_CALL, 0),
     **{"run": "r", "attempt": "generation-1", "agent": "a", "phase": "generation", "provider": "groq"},
@@ -336,6 +345,7 @@ GOOD: dict[str, Any] = {
         ({"domain_read": 2}, "domain_read is 2, not a number from 0 to 1"),
         ({"arm": None}, "arm is None, not a text"),
         ({"trial": "t-1", "arm": "usual"}, "a run of a trial has arm, unit and run_begun_at"),
+        ({"arm": "usual"}, "without a trial it has none of arm, unit"),
         ({"more": 1}, "has 'more'"),
     ],
     ids=str,
