@@ -32,7 +32,7 @@ GROWN = 0.2
 MOST_CALLS = 20_000
 """The latest calls whose tasks are looked at."""
 MOST_TASKS = 3_000
-"""The latest tasks that are learned from: some 0.7 s of a processor, for tasks of some 500 characters."""
+"""The latest tasks that are learned from: about a second of a processor (docs/learning.md, Speed)."""
 READ_CHARACTERS = 4_000
 """Characters of a text that are read: what a task is about is said there."""
 

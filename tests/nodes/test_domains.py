@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -217,3 +219,37 @@ async def test_a_store_that_cannot_be_used_keeps_no_match_from_being_made(
         await found.ready()
     assert await domain_of(found, BILL) is None
     assert "cannot be used" in caplog.text
+
+
+async def test_texts_in_postgresql_are_learned_from_the_same(settings: Settings, postgres_url: str) -> None:
+    found = await taught(learning(settings, ymera_database_url=SecretStr(postgres_url)), told())
+    bill = await domain_of(found, BILL)
+    assert bill is not None
+    assert bill["name"] == "billing"
+
+
+MATCH = """
+import asyncio, sys
+from ymera.nodes.matching import AgentModelMatcher
+
+async def match():
+    matcher = AgentModelMatcher()
+    await matcher.ready()
+    await matcher.match_agent_to_models("coding_agent", "Write a sort")
+
+asyncio.run(match())
+print([name for name in ("sklearn", "numpy", "scipy") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("texts", ["true", "false"], ids=["none are kept yet", "none are to be kept"])
+def test_where_there_is_nothing_to_learn_from_nothing_is_loaded_for_it(texts: str, tmp_path: Path) -> None:
+    variables = {"YMERA_DATA_DIR": str(tmp_path), "YMERA_OUTCOME_TEXTS": texts, "YMERA_DOWNLOADS": "false"}
+    done = subprocess.run(
+        [sys.executable, "-c", MATCH],
+        env=os.environ | variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
