@@ -14,12 +14,17 @@ import pytest
 from benchmarks.chain import chain_side
 from benchmarks.counted import calls_of, steady_calls
 from benchmarks.growth import own_phases_run, plan_side
-from benchmarks.instant import PIECES, InstantModel, instant_services, without_journal
+from benchmarks.instant import PHASES, PIECES, TASK, InstantModel, instant_services, without_journal
 from benchmarks.overhead import workflow_side
 from benchmarks.turns import Side
+from ymera.executor import MultiModelExecutor
 from ymera.nodes.settings import Settings
 from ymera.routing.attempts import RunView
+from ymera.routing.dial import strategy_for
 from ymera.routing.flow import outcome
+from ymera.routing.matcher import TaskRequest, Wishes
+from ymera.routing.records import Strategy
+from ymera.routing.world import World
 
 # A profiler of another kind (coverage's, say) counts what it calls itself.
 pytestmark = pytest.mark.skipif(sys.getprofile() is not None, reason="another profiler is at work")
@@ -66,6 +71,23 @@ async def test_ten_times_the_phases_take_no_more_than_ten_times_the_calls(tmp_pa
 async def test_ten_times_the_models_take_no_more_than_ten_times_the_calls(settings: Settings) -> None:
     few, many = [await counted(plan_side(settings, size)) for size in (100, 1_000)]
     assert many < 10 * few
+
+
+async def test_a_stored_result_is_planned_for_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = MultiModelExecutor(services=instant_services(InstantModel(chunks=1), settings))
+    plans: list[str] = []
+
+    def planned(request: TaskRequest, wishes: Wishes, world: World) -> Strategy:
+        plans.append(request.description)
+        return strategy_for(request, wishes, world)
+
+    monkeypatch.setattr("ymera.nodes.matching.strategy_for", planned)
+    for made, cached in ((3, False), (1, True)):  # by the catalogue, for the caller, and where the run begins
+        plans.clear()
+        result = await executor.execute_with_multi_model("coding_agent", TASK, enable_phases=PHASES)
+        assert (result.cached, len(plans)) == (cached, made)
 
 
 # --- the count itself -------------------------------------------------------------------------------------
