@@ -214,6 +214,11 @@ class Stubborn:
         return self
     async def __aexit__(self, *error):
         pass
+    @property
+    def matcher(self):
+        return self
+    async def ready(self):
+        pass
     def request_drain(self):
         print("asked to stop", flush=True)
 

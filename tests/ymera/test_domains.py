@@ -13,6 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from typer.testing import CliRunner
 
 from tests.scripted import Line, Script, scripted_services
+from tests.servers.faulty import FaultyServer
 from tests.told import BILLS, PARSERS, told
 from ymera import MultiModelExecutor, MultiModelResult, Settings
 from ymera.cli import app
@@ -188,6 +189,17 @@ def test_the_commands_that_plan_once_wait_for_what_there_is_to_learn(
     )
     points = json.loads(CliRunner().invoke(app, ["frontier", *words[1:], "--json"]).stdout)
     assert points[0]["models"]["generation"] == ":".join(GOOD)
+
+
+def test_a_run_from_the_command_line_is_planned_by_the_domain_that_is_read(
+    groq: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YMERA_OUTCOME_TEXTS", "true")
+    asyncio.run(make_services().outcomes.take_in(rows()))
+    said = CliRunner().invoke(app, ["run", BILL, "--agent", "coding_agent", "--json"])
+    document = json.loads(said.stdout)
+    assert document["success"] is True
+    assert document["plan"]["domain"]["name"] == "billing"
 
 
 async def test_no_word_of_a_text_reaches_the_log(own: Settings, caplog: pytest.LogCaptureFixture) -> None:
