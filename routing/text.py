@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, pairwise
 
-from .words import HAN, KANA, LETTER, fold
+from .words import Letters, fold, letters_in
 
 DATA_KINDS = {
     "quote": "in quotes",
@@ -21,48 +22,57 @@ DATA_KINDS = {
 """The kinds of pieces that are data, and where their words stand, for people."""
 COMMAS = frozenset(",、;")
 
-# Most of a text are words and stops of the plainest kind. They come first, with the space after them, so that what is
-# rarer need not be tried at each of their places; where they match, no other piece could begin.
-_TEXT = re.compile(
-    rf"""
-    (?P<plain> [A-Za-z]++ ) (?: [ ](?![:=]) | (?! [\w:@\\/(=\ .] ) | (?= \.(?![a-z0-9_]) ) )
-  | (?P<mark> [,;:!?)] | \.(?=\s) | \((?!\d) ) [ ]?
-  | (?P<item>
-        ^[ \t]*(?:[-*•‣·+]|\(?\d{{1,3}}[.)]|[一二三四五六七八九十]{{1,2}}、)[ \t]*(?=\S)(?<=[\s、])
-      | (?<=[\s:])\(?\d{{1,2}}\)\s{{1,9}}(?=\S)
-      | (?<=\s)\d{{1,2}}\.[ ](?=\S)
+
+@cache
+def pieces_pattern(letters: Letters) -> re.Pattern[str]:
+    """Return the pattern of the pieces of a text with such letters."""
+    letter, word = letters
+    # Most of a text are words and stops of the plainest kind. They come first, with the space after them, so that
+    # what is rarer need not be tried at each of their places; where they match, no other piece could begin.
+    return re.compile(
+        rf"""
+        (?P<plain> [A-Za-z]++ ) (?: [ ](?![:=]) | (?! [\w:@\\/(=\ .] ) | (?= \.(?![a-z0-9_]) ) )
+      | (?P<mark> [,;:!?)] | \.(?=\s) | \((?!\d) ) [ ]?
+      | (?P<item>
+            ^[ \t]*(?:[-*•‣·+]|\(?\d{{1,3}}[.)]|[一二三四五六七八九十]{{1,2}}、)[ \t]*(?=\S)(?<=[\s、])
+          | (?<=[\s:])\(?\d{{1,2}}\)\s{{1,9}}(?=\S)
+          | (?<=\s)\d{{1,2}}\.[ ](?=\S)
+        )
+      | (?P<word> {word} )
+        (?P<named>
+            ://\S{{1,500}}                                      # a URL
+          | @[\w.-]{{1,80}}                                     # an address
+          | \\\w[\w.\\-]{{0,120}} | (?:/\w[\w.-]{{0,60}}){{2,10}} | /[\w-]{{1,60}}\.[a-z]\w{{0,5}}    # a path
+          | \.[a-z0-9_][\w./:-]{{0,200}}                        # a file, a host, an attribute
+          | ::\w{{1,60}} | \((?!s\))[^()\n]{{0,80}}\)            # a member, a call
+          | [ ]?(?::=|={{1,2}})[ ]?["']?[\w.-]{{1,80}}           # key=value
+          | :[ ](?:true|false|null|yes|no)\b
+        )?
+      | (?P<fence> ```.*?(?:```|\Z) )
+      | (?P<quote>
+            `[^`\n]{{1,300}}`
+          | (?<!{letter})"[^"]{{1,600}}"
+          | (?<!{letter})'(?=\S)(?:[^'\n]|'(?={letter})){{1,300}}?(?<=\S)'(?!{letter})
+          | (?<!{letter})[‘‚](?:[^‘’\n]|’(?={letter})){{1,300}}[’‘](?!{letter})
+          | “[^“”]{{1,600}}” | „[^“”„]{{1,600}}[“”] | «[^«»]{{1,600}}» | »[^«»]{{1,600}}«
+          | 「[^「」]{{1,600}}」 | 『[^『』]{{1,600}}』 | 《[^《》]{{1,600}}》
+        )
+      | (?P<code>
+            \{{[^{{}}]{{1,600}}\}}                                # JSON, a template's place
+          | <[/!A-Za-z][^<>\n]{{0,200}}>                        # a tag
+          | (?<!\w)--\w[\w-]{{0,60}}                            # an option
+          | (?<!\w)[@$%]\w{{1,60}}                              # a mention, a variable
+          | (?<![\w/])(?:~|\.{{1,2}})?/\w[\w./-]{{0,200}}        # a path from / ~ or .
+        )
+      | (?P<stop> [.,;:!?()。、—–] | \n[ \t]*\n )
+        """,
+        re.VERBOSE | re.MULTILINE | re.DOTALL,
     )
-  | (?P<word> {LETTER}+ | [{KANA}]+ | [{HAN}] )
-    (?P<named>
-        ://\S{{1,500}}                                      # a URL
-      | @[\w.-]{{1,80}}                                     # an address
-      | \\\w[\w.\\-]{{0,120}} | (?:/\w[\w.-]{{0,60}}){{2,10}} | /[\w-]{{1,60}}\.[a-z]\w{{0,5}}    # a path
-      | \.[a-z0-9_][\w./:-]{{0,200}}                        # a file, a host, an attribute
-      | ::\w{{1,60}} | \((?!s\))[^()\n]{{0,80}}\)            # a member, a call
-      | [ ]?(?::=|={{1,2}})[ ]?["']?[\w.-]{{1,80}}           # key=value
-      | :[ ](?:true|false|null|yes|no)\b
-    )?
-  | (?P<fence> ```.*?(?:```|\Z) )
-  | (?P<quote>
-        `[^`\n]{{1,300}}`
-      | (?<!{LETTER})"[^"]{{1,600}}"
-      | (?<!{LETTER})'(?=\S)(?:[^'\n]|'(?={LETTER})){{1,300}}?(?<=\S)'(?!{LETTER})
-      | (?<!{LETTER})[‘‚](?:[^‘’\n]|’(?={LETTER})){{1,300}}[’‘](?!{LETTER})
-      | “[^“”]{{1,600}}” | „[^“”„]{{1,600}}[“”] | «[^«»]{{1,600}}» | »[^«»]{{1,600}}«
-      | 「[^「」]{{1,600}}」 | 『[^『』]{{1,600}}』 | 《[^《》]{{1,600}}》
-    )
-  | (?P<code>
-        \{{[^{{}}]{{1,600}}\}}                                # JSON, a template's place
-      | <[/!A-Za-z][^<>\n]{{0,200}}>                        # a tag
-      | (?<!\w)--\w[\w-]{{0,60}}                            # an option
-      | (?<!\w)[@$%]\w{{1,60}}                              # a mention, a variable
-      | (?<![\w/])(?:~|\.{{1,2}})?/\w[\w./-]{{0,200}}        # a path from / ~ or .
-    )
-  | (?P<stop> [.,;:!?()。、—–] | \n[ \t]*\n )
-    """,
-    re.VERBOSE | re.MULTILINE | re.DOTALL,
-)
-_WORD = re.compile(rf"{LETTER}+|[{KANA}]+|[{HAN}]")
+
+
+@cache
+def _word_pattern(letters: Letters) -> re.Pattern[str]:
+    return re.compile(letters.word)
 
 
 _KINDS = {"plain": "word", "mark": "stop"}
@@ -108,7 +118,7 @@ def normalized(text: str) -> str:
 
 def split_text(text: str) -> Pieces:
     """Return what a normalized text is made of."""
-    matches = list(_TEXT.finditer(text))
+    matches = list(pieces_pattern(letters_in(text)).finditer(text))
     kinds = [_KINDS.get(kind := match.lastgroup or "", kind) for match in matches]
     folded = str.lower if text.isascii() else fold  # as `fold` does, without asking each word anew
     words = [
@@ -121,12 +131,12 @@ def split_text(text: str) -> Pieces:
 
 def words_of(data: str) -> list[str]:
     """Return every word in a piece of data, folded, whatever stands around it."""
-    return [fold(word) for word in _WORD.findall(data)]
+    return [fold(word) for word in _word_pattern(letters_in(data)).findall(data)]
 
 
 def said_in(data: str, first: int, after: int) -> str:
     """Return a piece of data from one of its words up to another, which is left out."""
-    matches = list(_WORD.finditer(data))
+    matches = list(_word_pattern(letters_in(data)).finditer(data))
     return " ".join(data[matches[first].start() : matches[after - 1].end()].split())
 
 

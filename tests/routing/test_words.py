@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ymera.routing.errors import CatalogueError
 from ymera.routing.task import read_task
+from ymera.routing.text import pieces_pattern
 from ymera.routing.words import (
+    ANY,
+    PLAIN,
     SCRIPTS,
     Lexicon,
     Phrase,
@@ -15,6 +20,7 @@ from ymera.routing.words import (
     build_lexicon,
     expand,
     fold,
+    letters_in,
     load_lexicon,
     phrase_of,
 )
@@ -99,6 +105,25 @@ def test_case_and_optional_accents_are_folded(word: str, folded: str) -> None:
 )
 def test_a_phrase_is_split_as_a_task_is(phrase: str, words: tuple[str, ...]) -> None:
     assert phrase_of(phrase) == words
+
+
+@given(
+    st.text(st.characters(max_codepoint=0x3040) | st.sampled_from("aZ_7 .,:;'\"`«»“”‘’(){}<>@/-=\nяé´々〆"))
+)
+def test_a_text_of_plain_letters_is_split_as_any_text_is(text: str) -> None:
+    patterns = [pieces_pattern(letters) for letters in (letters_in(text), ANY)]
+    split = [[(match.span(), match.lastgroup) for match in each.finditer(text)] for each in patterns]
+    assert split[0] == split[1]
+
+
+@pytest.mark.parametrize("letter", "々〆ぁん㐀一龥豈ァー")
+def test_chinese_and_japanese_letters_are_no_plain_ones(letter: str) -> None:
+    assert letters_in(f"a{letter}") is ANY
+
+
+@pytest.mark.parametrize("text", ["", "abc", "größer", "Ещё", "\u3004"])
+def test_other_letters_are_plain_ones(text: str) -> None:
+    assert letters_in(text) is PLAIN
 
 
 @pytest.mark.parametrize(
