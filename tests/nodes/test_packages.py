@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ymera import AgentModelMatcher, InputError
+from ymera.nodes.packages import installed_points
 from ymera.nodes.scorers import installed_scorers
 from ymera.nodes.validators import VALIDATORS, installed_validators
 
@@ -26,13 +27,16 @@ NONE = "neither"
 """
 
 
+def forget() -> None:
+    for found in (installed_points, installed_scorers, installed_validators):
+        found.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def afresh() -> Iterator[None]:
-    installed_scorers.cache_clear()
-    installed_validators.cache_clear()
+    forget()
     yield
-    installed_scorers.cache_clear()
-    installed_validators.cache_clear()
+    forget()
     sys.modules.pop("a_package_of_parts", None)
 
 
