@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from ymera.nodes.availability import EMBEDDED
-from ymera.nodes.embedded import availability
+from ymera.nodes.runner import availability
 from ymera.nodes.settings import load_settings
 from ymera.routing.catalogue import builtin_catalogue
 

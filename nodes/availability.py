@@ -7,6 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from ..routing.records import ModelProfile, ProviderProfile
+from .runner import availability
 from .settings import Settings
 
 EMBEDDED = "embedded"
@@ -50,8 +51,4 @@ def _not_set(provider: ProviderProfile, settings: Settings) -> str | None:
 
 
 def _not_here(model: ModelProfile, provider: ProviderProfile, settings: Settings) -> str | None:
-    if provider.name != EMBEDDED:
-        return None
-    from .embedded import availability  # the runner's file is needed for embedded models alone
-
-    return availability(model.name, settings)
+    return availability(model.name, settings) if provider.name == EMBEDDED else None

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import importlib
-import importlib.util
 import json
 import os
 import secrets
@@ -32,6 +30,7 @@ from .addresses import address_of
 from .cores import choose_threads, usable_cores
 from .gguf import read_header
 from .providers import is_loopback
+from .runner import load_runner
 from .settings import Settings
 from .weights import locate, pull
 from .weights_manifest import built_in_manifest
@@ -47,7 +46,6 @@ SLOTS = 2
 _PROMPT_CACHE_MB = 256  # the runner's default is 8 GB
 _READ_BLOCK = 1 << 22
 _DESCRIPTORS = Path("/dev/fd")
-_NOT_INSTALLED = "xllamacpp is not installed: pip install 'ymera[local]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,35 +67,6 @@ class _StoppedError(Exception):
 
 
 # --- what callers need -----------------------------------------------------------------------------------
-
-
-def availability(name: str, settings: Settings) -> str | None:
-    """Return None for a model that may be called, else the reason in words for a person.
-
-    Weights that are not here yet but may be fetched count as there. Looks at files alone: the runner is not
-    loaded for it.
-    """
-    if importlib.util.find_spec("xllamacpp") is None:
-        return _NOT_INSTALLED
-    if _POOL.runner_fault:
-        return _POOL.runner_fault
-    if own := settings.ymera_local_models.get(name):
-        return None if own.is_file() else f"{own} is not there (YMERA_LOCAL_MODELS)"
-    try:
-        if settings.ymera_downloads or locate(name, settings):
-            return None
-    except WeightsError as error:
-        return str(error)
-    return f"no weights here, and YMERA_DOWNLOADS=false: ymera models pull {name}, or set YMERA_LOCAL_DIR"
-
-
-def runner_fault() -> str | None:
-    """Load the runner and return what keeps it from working here; None when it does."""
-    try:
-        _POOL.runner()
-    except ImportError as error:
-        return str(error)
-    return None
 
 
 async def open_server(name: str, settings: Settings, progress: Report | None = None) -> Endpoint:
@@ -232,41 +201,22 @@ class _Pool:
 
     def __init__(self) -> None:
         self.running: dict[_Key, _Running] = {}
-        self.runner_fault: str | None = None
         self._locks: defaultdict[_Key, threading.Lock] = defaultdict(threading.Lock)
 
     def open(self, name: str, settings: Settings, report: Report) -> Endpoint:
         key = _key(name, settings)
         with self._locks[key]:
             if key not in self.running:
-                runner = self.runner()
+                runner = load_runner()
                 path, context_tokens = _weights_of(name, settings, report)
                 self.running[key] = _start(runner, _parameters(runner, name, path, context_tokens, settings))
             return self.running[key].endpoint
-
-    def runner(self) -> ModuleType:
-        # Threads that wait for one another spin, by default for milliseconds each time, and on a busy machine
-        # that starves them all. OpenMP reads this once, when it is loaded, so there is no other place for it.
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-        try:
-            return importlib.import_module("xllamacpp")
-        except ImportError as error:
-            self.runner_fault = _mend(error)
-            raise ImportError(self.runner_fault) from error
 
     def close(self) -> None:
         while self.running:
             _, running = self.running.popitem()
             _hang_up(running.endpoint)
             del running  # the last reference: the server ends here
-
-
-def _mend(error: ImportError) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        return _NOT_INSTALLED
-    if "libgomp" in str(error):  # the system's loader tells it by text alone
-        return "xllamacpp needs the system's OpenMP library, libgomp.so.1: apt-get install libgomp1"
-    return f"xllamacpp does not load on this machine: {error}"
 
 
 def _weights_of(name: str, settings: Settings, report: Report) -> tuple[Path, int]:

@@ -153,7 +153,7 @@ def _usable(matcher: AgentModelMatcher) -> Finding:
 def _embedded(settings: Settings) -> list[Finding]:
     if find_spec("xllamacpp") is None:
         return [_finding("embedded", "runner", None, "not installed", "pip install 'ymera[local]'")]
-    from .nodes.embedded import runner_fault
+    from .nodes.runner import runner_fault
 
     fault = runner_fault()
     runner = _finding("embedded", "runner", fault is None, fault or "xllamacpp loads")

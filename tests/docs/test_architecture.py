@@ -16,7 +16,7 @@ PACKAGES = ("routing", "nodes", "graphs", "ymera")
 TOUCHES_THE_ENVIRONMENT = {
     "nodes/settings.py": "reads settings and keys",
     "nodes/__init__.py": "sets what LangGraph reads when it is imported",
-    "nodes/embedded.py": "sets what the runner reads when it is imported",
+    "nodes/runner.py": "sets what the runner reads when it is imported",
     "nodes/weights_sources.py": "hands pip what the user says about reaching an index",
 }
 

@@ -21,8 +21,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.runnables import Runnable
 
-from ymera.nodes.embedded import Endpoint, availability, close_all, model_names, open_server, runner_fault
+from ymera.nodes.embedded import Endpoint, close_all, model_names, open_server
 from ymera.nodes.providers import ChatModels
+from ymera.nodes.runner import availability, runner_fault
 from ymera.nodes.settings import Settings, load_settings
 from ymera.nodes.structured import bound_to_schema
 from ymera.nodes.verdicts import SCHEMA, parse_verdict
@@ -71,7 +72,7 @@ def test_a_missing_runner_is_told_with_what_to_install(
 
 
 ASK_RUNNER = """
-from ymera.nodes.embedded import availability, runner_fault
+from ymera.nodes.runner import availability, runner_fault
 from ymera.nodes.settings import Settings
 print(runner_fault())
 print(availability("qwen2.5-coder-0.5b", Settings()))
