@@ -8,6 +8,7 @@ import atexit
 import gc
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,7 +109,16 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
     # As Ctrl-C, until a run heeds both: what was not begun is not worth more than a word.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _keep(sys.argv[1:2])
     app(prog_name="ymera")
+
+
+def _keep(asked: Sequence[str]) -> None:
+    """Leave the app none but the command that is asked for: Typer makes all ready that there are, each in its turn."""
+    commands = [each for each in app.registered_commands if each.callback and each.callback.__name__ in asked]
+    groups = [each for each in app.registered_groups if each.name in asked]
+    if commands or groups:
+        app.registered_commands, app.registered_groups = commands, groups
 
 
 def _show_version(wanted: bool) -> None:
