@@ -40,6 +40,7 @@ _TIMEOUT_S = 3_630  # behind the longest PHASE_TIMEOUT: the attempt's own deadli
 _AZURE_API_VERSION = "2024-10-21"
 _KEPT_CONNECTIONS = 100
 """Connections without a call that a client keeps open."""
+_KEPT_S, _KEPT_ON_LOOPBACK_S = 5.0, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +271,11 @@ def _transport(order: Order) -> dict[str, Any]:
         "timeout": _TIMEOUT_S,
         "event_hooks": reply_hooks(),
         "auth": order.login,
-        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
+        "limits": httpx.Limits(
+            max_connections=None,
+            max_keepalive_connections=_KEPT_CONNECTIONS,
+            keepalive_expiry=idle_seconds(order.base_url),
+        ),
     }
     if is_loopback(order.base_url):  # straight there, whatever proxy the environment names
         transport["mounts"] = {"http://": None, "https://": None, "all://": None}
@@ -354,6 +359,15 @@ _QUIRKS: Mapping[str, Callable[[Any, Order], Opened]] = {
     "langchain_mistralai:ChatMistralAI": _mistral,
     "langchain_cohere:ChatCohere": _cohere,
 }
+
+
+def idle_seconds(base_url: str | None) -> float:
+    """Return how long a client keeps a connection without a call: httpx's own 5 s, less on this machine.
+
+    llama.cpp's server closes its side after 5 s as well (`Keep-Alive: timeout=5`). A call that began in that moment
+    lost its connection; a new one costs next to nothing on the loopback.
+    """
+    return _KEPT_ON_LOOPBACK_S if is_loopback(base_url) else _KEPT_S
 
 
 def is_loopback(url: str | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessageChunk
 
-from ymera.nodes.providers import ChatModels, is_loopback
+from ymera.nodes.providers import ChatModels, idle_seconds, is_loopback
 from ymera.nodes.settings import Settings, load_settings
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.errors import InputError
@@ -196,6 +196,13 @@ async def test_a_proxy_of_the_environment_is_not_asked_on_this_machine(
 )
 def test_loopback_is_told_by_the_host(url: str | None, expected: bool) -> None:
     assert is_loopback(url) is expected
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/v1", "http://localhost:11434/v1"])
+def test_a_connection_to_a_server_of_this_machine_is_given_up_before_the_server_closes_it(url: str) -> None:
+    closed_by_llama_cpp_s = 5
+    assert idle_seconds(url) < closed_by_llama_cpp_s
+    assert idle_seconds("https://api.openai.com/v1") == closed_by_llama_cpp_s
 
 
 async def test_a_missing_package_is_named_with_what_to_install(models: ChatModels) -> None:
