@@ -30,9 +30,20 @@ from .machine import described, load
 from .pages import write_into
 from .report import report, where
 
-SECTIONS = ("overhead", "start", "scale", "growth", "parallel", "cache", "tokens", "profile", "embedded")
+SECTIONS = (
+    "overhead",
+    "start",
+    "scale",
+    "growth",
+    "parallel",
+    "cache",
+    "tokens",
+    "profile",
+    "embedded",
+    "together",
+)
 """Names of sections; each is measured by the function `measure` of the module of that name."""
-MODULES = {"embedded": "embedded_section", "profile": "profiled"}
+MODULES = {"embedded": "embedded_section", "profile": "profiled", "together": "embedded_together"}
 
 Figures = dict[str, Any]
 
