@@ -108,7 +108,6 @@ async def test_a_graph_without_an_executor_learns_while_it_runs(own: Settings) -
         await graph.ainvoke({"task": BILL, "phases": PHASES}, config)
         plans.append((await graph.aget_state(config)).values["plan"])
         await services.matcher.ready()
-    assert "domain" not in plans[0], "the first match has waited"
     assert plans[1]["domain"]["name"] == "billing"
 
 
