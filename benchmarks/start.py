@@ -1,7 +1,9 @@
 """How long the commands take to start: section `start` of `python -m benchmarks`.
 
 Each command runs in a process of its own, in turn with a Python that does nothing; what it takes beyond that is the
-command's own. Which modules a command has imported is asked of the command itself.
+command's own. Which modules a command has imported is asked of the command itself. Modules are compiled before, as pip
+does when it installs them and Python at the first start: where bytecode may not be written (PYTHONDONTWRITEBYTECODE)
+each start would compile all of them anew.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ async def measure(effort: Effort) -> Findings:
         **{name: ["-c", COMMAND, *words] for name, words in WORDS.items()},
     }
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"YMERA_DATA_DIR": folder}
+        environment = _environment(folder)
         sides = {name: _started(words, environment) for name, words in commands.items()}
         taken = await in_turn(sides, effort.starts)
         imported = {
@@ -69,6 +71,12 @@ async def measure(effort: Effort) -> Findings:
         figures={name: asdict(each) for name, each in own.items()} | {"imported": imported},
         left_out=left_out,
     )
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Return the environment of the commands: what they keep lies in a folder, and so does their bytecode."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return own | {"YMERA_DATA_DIR": folder, "PYTHONPYCACHEPREFIX": f"{folder}/bytecode"}
 
 
 def _table(taken: Mapping[str, Taken], own: Mapping[str, Spread], first_token: str) -> Table:

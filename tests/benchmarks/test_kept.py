@@ -24,6 +24,7 @@ from ymera.routing.dial import strategy_for
 from ymera.routing.flow import outcome
 from ymera.routing.matcher import TaskRequest, Wishes
 from ymera.routing.records import Strategy
+from ymera.routing.words import Lexicon, load_lexicon, phrase_of
 from ymera.routing.world import World
 
 # A profiler of another kind (coverage's, say) counts what it calls itself.
@@ -88,6 +89,20 @@ async def test_a_stored_result_is_planned_for_once(
         plans.clear()
         result = await executor.execute_with_multi_model("coding_agent", TASK, enable_phases=PHASES)
         assert (result.cached, len(plans)) == (cached, made)
+
+
+async def test_the_words_of_all_languages_are_read_with_few_calls_a_phrase() -> None:
+    """42 when this was written, 58 before each entry was spelled out once."""
+
+    async def build() -> None:
+        phrase_of.cache_clear()
+        load_lexicon.cache_clear()
+        lexicon.append(load_lexicon())
+
+    lexicon: list[Lexicon] = []
+    calls = await counted(lambda number: build())
+    phrases = sum(len(options) for options in lexicon[0].phrases.values())
+    assert calls < 50 * phrases
 
 
 # --- the count itself -------------------------------------------------------------------------------------

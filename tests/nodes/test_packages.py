@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,20 @@ def install(
 def test_without_such_a_package_there_are_none() -> None:
     assert installed_scorers() == ()
     assert installed_validators() == {}
+
+
+def test_the_installed_packages_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    def look() -> Any:
+        nonlocal looked
+        looked += 1
+        return entry_points()
+
+    monkeypatch.setattr("ymera.nodes.packages.entry_points", look)
+    AgentModelMatcher()
+    AgentModelMatcher()
+    assert looked == 1
 
 
 def test_a_scorer_of_another_package_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

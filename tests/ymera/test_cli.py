@@ -365,12 +365,17 @@ def test_doctor_ends_with_1_and_tells_what_is_wrong(monkeypatch: pytest.MonkeyPa
 # --- the program -----------------------------------------------------------------------------------------
 
 
-def loaded_by(*arguments: str) -> set[str]:
-    """Return the top-level packages that a command has imported when it ends, in a process of its own."""
+def modules_of(*arguments: str) -> set[str]:
+    """Return the modules that a command has imported when it ends, in a process of its own."""
     script = "import sys, ymera.cli\ntry:\n    ymera.cli.main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([PYTHON, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
-    return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Return the top-level packages that a command has imported when it ends."""
+    return {name.partition(".")[0] for name in modules_of(*arguments)}
 
 
 def test_help_imports_nothing_that_is_slow() -> None:
@@ -380,6 +385,29 @@ def test_help_imports_nothing_that_is_slow() -> None:
 @pytest.mark.parametrize("arguments", [["match", "x"], ["models"], ["agents"], ["doctor"]], ids=" ".join)
 def test_lists_and_plans_import_neither_langgraph_nor_langchain(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & {"langgraph", "langchain_core", "openai"}
+
+
+def test_a_plan_does_not_load_the_server_of_embedded_models() -> None:
+    """Whether one could run is told by its files."""
+    loaded = modules_of("match", "x")
+    assert "ymera.nodes.matching" in loaded
+    assert "ymera.nodes.embedded" not in loaded
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["match", "--help"], ["threads", "--help"], ["threads", "clean", "--help"], ["macth"]],
+    ids=" ".join,
+)
+def test_the_program_says_what_the_app_with_all_its_commands_does(arguments: list[str]) -> None:
+    """It makes ready none but the command that is asked for."""
+    scripts = ["from ymera.cli import main; main()", "from ymera.cli import app; app(prog_name='ymera')"]
+    one, other = [
+        subprocess.run([PYTHON, "-c", script, *arguments], capture_output=True, text=True, check=False)
+        for script in scripts
+    ]
+    assert one.stdout + one.stderr
+    assert (one.stdout, one.stderr, one.returncode) == (other.stdout, other.stderr, other.returncode)
 
 
 def test_the_version_is_that_of_the_package() -> None:
