@@ -7,7 +7,8 @@ Each section is a module that measures and returns its findings. The report is M
 bars, tables. The JSON holds all figures, with the machine, the versions of what was compared, and the load before and
 after. `--docs` writes the report between the marks of a page. `--quick` measures next to nothing: it shows that the
 command works. `--from FILE` begins with the figures of an earlier run: with `--sections ""` its report is written anew.
-A peer that is not installed is left out, and named.
+A peer that is not installed is left out, and named. `--llama-bench PATH` names llama.cpp's own bench, beside which
+section `embedded` measures; without it, one on PATH is taken.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -79,10 +80,12 @@ def main(words: Sequence[str] | None = None) -> None:
         "--quick", dest="effort", action="store_const", const=QUICK, default=FULL, help="next to nothing"
     )
     parser.add_argument("--from", dest="earlier", type=Path, help="figures of an earlier run, to begin with")
+    parser.add_argument("--llama-bench", default=FULL.llama_bench, help="llama.cpp's own bench: path or name")
     arguments = parser.parse_args(words)
+    effort = replace(arguments.effort, llama_bench=arguments.llama_bench)
     figures = json.loads(arguments.earlier.read_text("utf-8")) if arguments.earlier else {"sections": {}}
     if wanted := sections_of(arguments.sections):
-        figures = with_measured(figures, wanted, arguments.effort)
+        figures = with_measured(figures, wanted, effort)
     text = report_of(figures)
     print(text)
     if arguments.docs:

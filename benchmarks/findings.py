@@ -20,6 +20,8 @@ class Effort:
         kept: runs of each size whose bytes in a store are counted.
         sizes: by how much the work grows, step by step; 1 is its usual size.
         rows: results in the cache, step by step.
+        rounds: of an embedded model beside llama.cpp's own bench.
+        llama_bench: that bench: a path, or a name on PATH.
     """
 
     runs: int
@@ -30,6 +32,8 @@ class Effort:
     kept: int
     sizes: tuple[int, ...]
     rows: tuple[int, ...]
+    rounds: int
+    llama_bench: str = "llama-bench"
 
 
 FULL = Effort(
@@ -41,9 +45,18 @@ FULL = Effort(
     kept=5,
     sizes=(1, 10, 100),
     rows=(1_000, 10_000, 100_000, 1_000_000),
+    rounds=5,
 )
 QUICK = Effort(
-    runs=1, calls=1, delays_ms=(0,), starts=1, at_once=(1, 4), kept=1, sizes=(1, 2), rows=(10, 100)
+    runs=1,
+    calls=1,
+    delays_ms=(0,),
+    starts=1,
+    at_once=(1, 4),
+    kept=1,
+    sizes=(1, 2),
+    rows=(10, 100),
+    rounds=1,
 )
 """Enough to see that everything works; its figures say nothing."""
 
