@@ -2,7 +2,9 @@
 
 The runner keeps what it has read, and reads a new prompt from where it differs. Two tasks are given to all six phases
 on one model, one after the other: within a run each phase begins with its own instructions, so that little is
-taken again; from run to run the instructions are the same.
+taken again; from run to run the instructions are the same. Of the prompts kept beside those in the slots, the runner
+takes only one of which a quarter fits (llama.cpp, build 11549, tools/server/server-task.cpp): a phase whose answers are
+long begins anew even so.
 """
 
 from __future__ import annotations
