@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.embedded_calls import Call, timings_in
 from benchmarks.embedded_prefix import Shown, findings_of_prompts, repeated_tokens
 from benchmarks.embedded_section import joined
 from benchmarks.embedded_speed import Round, findings_of_rounds
-from benchmarks.findings import Findings, Mark, Table
+from benchmarks.findings import Findings, Mark, Table, findings_of
 from benchmarks.llama_bench import Benched, Rates, Work, benched, build_of, found, read_row
 from ymera.nodes.cores import Threads
 from ymera.routing.catalogue import builtin_catalogue
@@ -176,6 +177,19 @@ def test_prompts_are_added_up_run_by_run() -> None:
     rows = findings_of_prompts("small", shown).tables[0].rows
     assert rows[0] == ["1", "planning", "100", "3", "97", "7"]
     assert rows[-1] == ["2", "all", "100", "80 (80%)", "20", "7"]
+
+
+def test_the_figures_of_every_part_are_kept_as_json() -> None:
+    level = Level(in_turn=[call()], at_once=[call()], in_turn_s=1.0, at_once_s=1.0)
+    shown = Shown(run=1, phase="planning", sent=10, taken=1, repeated=0)
+    one = joined(
+        {
+            "speed": findings_of_rounds({"small": [a_round(100, 20)]}, THREADS),
+            "prefix": findings_of_prompts("small", [shown]),
+            "batch": findings_of_levels({"small": [level]}),
+        }
+    )
+    assert findings_of(json.loads(json.dumps(asdict(one)))).figures == one.figures
 
 
 def test_the_parts_of_the_section_are_one_finding() -> None:
