@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,14 +29,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
     monkeypatch.setenv("YMERA_DATA_DIR", str(tmp_path / "data"))
-
-
-@pytest.fixture(autouse=True)
-def open_logs() -> None:
-    """Let our loggers speak again, whatever a test before has made of them in this process."""
-    logging.disable(logging.NOTSET)
-    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "ymera"]:
-        logging.getLogger(name).disabled = False
 
 
 @pytest.fixture(scope="session")
