@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import cache
-from importlib.util import find_spec
 
 from ..routing.records import ModelProfile, ProviderProfile
+from .installed import is_installed
 from .runner import availability
 from .settings import Settings
 
@@ -27,15 +26,9 @@ def why_unavailable(model: ModelProfile, provider: ProviderProfile, settings: Se
 def not_installed(provider: ProviderProfile) -> str | None:
     """Return what to install where the provider's package is missing."""
     root = provider.chat_model.partition(":")[0].partition(".")[0]
-    if _is_installed(root):
+    if is_installed(root):
         return None
     return f"{root.replace('_', '-')} is not installed: pip install '{provider.package}'"
-
-
-@cache
-def _is_installed(root: str) -> bool:
-    """Look for a package once a process: looking for all of them costs a match 2 ms of file access."""
-    return find_spec(root) is not None
 
 
 def _not_set(provider: ProviderProfile, settings: Settings) -> str | None:

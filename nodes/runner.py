@@ -6,11 +6,11 @@ To tell that, files alone are looked at, and no more is imported than that takes
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from types import ModuleType
 
 from ..routing.errors import WeightsError
+from .installed import is_installed
 from .settings import Settings
 
 _NOT_INSTALLED = "xllamacpp is not installed: pip install 'ymera[local]'"
@@ -64,7 +64,7 @@ def availability(name: str, settings: Settings) -> str | None:
     Weights that are not here yet but may be fetched count as there. Looks at files alone: the runner is not
     loaded for it.
     """
-    if importlib.util.find_spec("xllamacpp") is None:
+    if not is_installed("xllamacpp"):
         return _NOT_INSTALLED
     if _RUNNER.fault:
         return _RUNNER.fault

@@ -22,6 +22,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.runnables import Runnable
 
 from ymera.nodes.embedded import Endpoint, close_all, model_names, open_server
+from ymera.nodes.installed import is_installed
 from ymera.nodes.providers import ChatModels
 from ymera.nodes.runner import availability, runner_fault
 from ymera.nodes.settings import Settings, load_settings
@@ -65,9 +66,11 @@ def test_a_model_of_the_users_own_is_available_where_its_file_is(tmp_path: Path)
 
 
 def test_a_missing_runner_is_told_with_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    request.addfinalizer(is_installed.cache_clear)
+    is_installed.cache_clear()
     assert availability(SMALL, offline(tmp_path)) == "xllamacpp is not installed: pip install 'ymera[local]'"
 
 
