@@ -115,7 +115,7 @@ class Domains:
         self._under_way = self._thread.submit(self._learn, self._database)
 
     async def ready(self) -> None:
-        """Wait until what there is to learn is learned: for a process that makes one plan."""
+        """Wait until what there is to learn is learned: for commands, whose plans may take a second."""
         self.look()
         if self._under_way is not None:
             await asyncio.wrap_future(self._under_way)

@@ -248,7 +248,7 @@ class AgentModelMatcher:
         await self.experience.look()
 
     async def ready(self) -> None:
-        """Wait until what past texts tell is learned. A process that makes many plans need not: see `Domains`."""
+        """Wait until what past texts tell is learned. A process that answers people need not: see `Domains`."""
         await self._domains.ready()
 
     async def read(self, request: TaskRequest) -> tuple[TaskRequest, str | None]:

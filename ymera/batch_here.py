@@ -110,6 +110,7 @@ class Here:
             pass  # the usual case: it has not been begun
         if self._stopped:
             raise LeftUnfinishedError
+        await self.executor.matcher.ready()  # the first tasks of a batch are planned as its last ones
         new = self.executor.stream(
             self.asked.agent_of(task),
             task.task,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -199,6 +200,21 @@ def test_a_run_from_the_command_line_is_planned_by_the_domain_that_is_read(
     document = json.loads(said.stdout)
     assert document["success"] is True
     assert document["plan"]["domain"]["name"] == "billing"
+
+
+def test_every_task_of_a_batch_is_planned_by_the_domain_that_is_read(
+    groq: FaultyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("YMERA_OUTCOME_TEXTS", "true")
+    asyncio.run(make_services().outcomes.take_in(rows()))
+    texts = [BILLS[0].format(number=number) for number in (77, 78, 79)]
+    tasks, results = tmp_path / "tasks.jsonl", tmp_path / "results.jsonl"
+    tasks.write_text("".join(json.dumps({"task": text, "agent": "coding_agent"}) + "\n" for text in texts))
+    said = CliRunner().invoke(app, ["batch", str(tasks), "--output", str(results)])
+    assert said.exit_code == 0, said.output
+    noted = asyncio.run(make_services().outcomes.rows())
+    runs = {row["run"] for row in noted if row["domain"] == "billing" and row["domain_read"] is not None}
+    assert len(runs) == len(texts)
 
 
 async def test_no_word_of_a_text_reaches_the_log(own: Settings, caplog: pytest.LogCaptureFixture) -> None:
