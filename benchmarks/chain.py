@@ -46,11 +46,11 @@ def _link(model: BaseChatModel, phase: str) -> Any:
     return node
 
 
-def chain_side(model: BaseChatModel, saver: BaseCheckpointSaver[Any] | None) -> Side:
+def chain_side(model: BaseChatModel, saver: BaseCheckpointSaver[Any] | None, prefix: str = "") -> Side:
     """Return a run of the chain; with a saver its steps are kept as YMERA's are, one after the other."""
     compiled = chain(model).compile(checkpointer=saver)
     how: dict[str, Any] = {"durability": "sync"} if saver else {}
-    return lambda i: compiled.ainvoke({"task": TASK}, thread(i), **how)
+    return lambda i: compiled.ainvoke({"task": TASK}, thread(f"{prefix}{i}"), **how)
 
 
 def thread(name: object) -> Any:

@@ -34,6 +34,8 @@ from .stores import running_postgres
 from .turns import Side, Spread, Taken, beyond, in_turn, ratios, spread
 
 CHAIN, OURS, UNWRITTEN = "the barest chain", "YMERA", "YMERA, no journal"
+CHAIN_SAVED = "the barest chain, YMERA's saver"
+"""Beside the chain with the saver that LangGraph brings: what is the saver's, and what the graph's."""
 SAVERS = ("none", "memory", "SQLite", "PostgreSQL")
 MOST_RATIO = 1.25
 MOST_DURABLE_MS = 0.5
@@ -115,6 +117,8 @@ async def _sides(saver: str, pieces: int) -> AsyncIterator[tuple[dict[str, Side]
             OURS: workflow_side(services, mine),
             UNWRITTEN: workflow_side(without_journal(services), mine, prefix="unwritten-"),
         }
+        if saver in ("SQLite", "PostgreSQL"):
+            sides[CHAIN_SAVED] = chain_side(model, mine, prefix="chain-")
         yield sides | bare | others, missing
 
 
@@ -172,8 +176,8 @@ def _marks_inside(groups: Mapping[tuple[str, int], Group]) -> Iterator[Mark]:
             ratio = ratios(group.taken[OURS].cpu, group.taken[CHAIN].cpu).median
             what = f"CPU of a run over the barest chain's, saver: {saver}, answers of {pieces} piece(s)"
             yield Mark(what=what, reached=ratio, most=MOST_RATIO, unit="×")
-    durable = groups["SQLite", 1].added_ms(OURS, CHAIN).median
-    what = "a durable phase on SQLite, beyond the barest chain's"
+    durable = groups["SQLite", 1].added_ms(OURS, CHAIN_SAVED).median
+    what = "a durable phase on SQLite, beyond the barest chain's with the same saver"
     yield Mark(what=what, reached=durable, most=MOST_DURABLE_MS, unit="ms")
     group = groups["none", 1]
     if LITELLM in group.taken:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import aiosqlite
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from pydantic import SecretStr
 
 from ..nodes.encryption import cipher_of
 from ..nodes.postgres import NOT_INSTALLED
 from ..nodes.settings import Settings
-from ..nodes.wal import use_wal
 from ..routing.errors import InputError
 from .serializer import StrictSerializer
-
-BUSY_SECONDS = 30.0
-"""How long a writer waits for another process on the same file."""
+from .sqlite import SqliteSaver
 
 Saver = BaseCheckpointSaver[str]
 
@@ -77,7 +71,7 @@ async def _opened(settings: Settings) -> _Shared:
     async with AsyncExitStack() as stack:
         if settings.ymera_database_url is None:
             sqlite = await _connect(settings.checkpoints, serde)
-            stack.push_async_callback(_close, sqlite)
+            stack.push_async_callback(sqlite.close)
             saver: Saver = sqlite
         else:
             saver = await stack.enter_async_context(_postgres(settings.ymera_database_url, serde))
@@ -92,40 +86,11 @@ def _postgres(url: SecretStr, serde: StrictSerializer) -> AbstractAsyncContextMa
     return postgres_saver(url, serde)
 
 
-async def _close(saver: AsyncSqliteSaver) -> None:
-    # LangGraph does not wait for the last writes of a run that was cancelled; a connection that is closed in the
-    # middle of one keeps the file locked for as long as its cursor is remembered.
-    async with saver.lock:
-        await saver.conn.close()
-
-
-async def _connect(path: str, serde: StrictSerializer) -> AsyncSqliteSaver:
+async def _connect(path: str, serde: StrictSerializer) -> SqliteSaver:
     try:
-        # First in a thread of ours: a connection of aiosqlite that fails to open leaves its own thread behind.
-        await asyncio.to_thread(_make_ready, path)
-        return await _saver(await aiosqlite.connect(path, timeout=BUSY_SECONDS), serde)
+        return await SqliteSaver.opened(path, serde)
     except (sqlite3.Error, OSError) as error:
         raise InputError(
             f"The checkpoint file {path!r} cannot be used: {error}. "
             "Move it away, or name another with YMERA_CHECKPOINTS."
         ) from error
-
-
-def _make_ready(path: str) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-        # Of a new file alone: pages that are freed can then be given back.
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        use_wal(connection, patience=BUSY_SECONDS)
-
-
-async def _saver(connection: aiosqlite.Connection, serde: StrictSerializer) -> AsyncSqliteSaver:
-    try:
-        # As `use_wal` has it; unlike the journal's mode, the file does not remember this.
-        await connection.execute("PRAGMA synchronous=NORMAL")
-        saver = AsyncSqliteSaver(connection, serde=serde)
-        await saver.setup()
-    except sqlite3.Error:
-        await connection.close()
-        raise
-    return saver

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
 from ..routing.retention import StoredThread
 from ..routing.tenants import stored_thread, thread_of
 from .checkpoints import Saver
+from .sqlite import SqliteSaver
 
 if TYPE_CHECKING:
     from .postgres import PostgresSaver
@@ -48,15 +47,13 @@ async def delete_threads(saver: Saver, tenant: str | None, thread_ids: Sequence[
     """Delete everything that the store of checkpoints holds of some threads; what it does not hold is passed over."""
     for thread_id in thread_ids:
         await saver.adelete_thread(stored_thread(tenant, thread_id))
-    if thread_ids and isinstance(saver, AsyncSqliteSaver):
-        async with saver.lock:
-            await saver.conn.executescript("PRAGMA incremental_vacuum")  # `execute` would give back one page
+    if thread_ids and isinstance(saver, SqliteSaver):
+        await saver.give_back()
 
 
 async def _rows(saver: Saver) -> list[tuple[Any, ...]]:
-    if isinstance(saver, AsyncSqliteSaver):
-        async with saver.lock, saver.conn.execute(_BY_THREAD.format(rows=_SQLITE)) as cursor:
-            return [tuple(row) for row in await cursor.fetchall()]
+    if isinstance(saver, SqliteSaver):
+        return await saver.rows(_BY_THREAD.format(rows=_SQLITE))
     postgres: PostgresSaver = saver  # type: ignore[assignment]  # the only other one, of an optional package
     return await postgres.rows(_BY_THREAD.format(rows=_POSTGRES))
 

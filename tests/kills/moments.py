@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.pregel import Pregel
 
+from ymera.graphs.sqlite import SqliteSaver
 from ymera.nodes.journal import Journal
 from ymera.nodes.matching import AgentModelMatcher
 
@@ -21,7 +21,7 @@ Moment = Literal["match", "entry", "begun", "commit", "kept"]
 but not kept, and right after it was kept."""
 Durability = Literal["async", "sync"]
 
-SAVERS: tuple[Any, ...] = (AsyncSqliteSaver, AsyncPostgresSaver)
+SAVERS: tuple[Any, ...] = (SqliteSaver, AsyncPostgresSaver)
 
 
 class Watch:
