@@ -2,8 +2,8 @@
 
 The tasks are the functions of data/functions.toml, with the phases and prompts of `coding_agent`. Sides take turns, and
 each task begins with another side. Every run finds servers that have read no prompt, and no history: otherwise a later
-side would be spared what an earlier one has read, and plan by its outcomes. Loading is not counted. It takes about ten
-minutes on two idle cores, and is left out where there are not two models.
+side would be spared what an earlier one has read, and plan by its outcomes. Loading is not counted. It takes about
+twenty minutes on two idle cores, and is left out where there are not two models.
 
 The models' code is run here, in a process of its own with a time limit but without a sandbox.
 """

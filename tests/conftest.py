@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.servers.aimock import Aimock, running_aimock
+from ymera.nodes import embedded
 from ymera.nodes.settings import Settings, load_settings
 from ymera.routing.catalogue import builtin_catalogue
 
@@ -29,6 +31,32 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
     monkeypatch.setenv("YMERA_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def no_model_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that has a model of this machine answer, or its weights fetched, and does not say so.
+
+    It would take seconds here, and minutes where the weights are not.
+    """
+    if request.node.get_closest_marker("embedded"):
+        yield
+        return
+    had: list[object] = []
+    for name in ("pull", "_start"):
+        monkeypatch.setattr(embedded, name, _noted(getattr(embedded, name), had))
+    yield
+    assert not had, "a test that is not marked `embedded` had a model of this machine"
+
+
+def _noted(real: Callable[..., Any], had: list[object]) -> Callable[..., Any]:
+    """Return a function that notes what it returns."""
+
+    def noted(*given: Any) -> Any:
+        had.append(real(*given))
+        return had[-1]
+
+    return noted
 
 
 @pytest.fixture(scope="session")

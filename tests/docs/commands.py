@@ -123,6 +123,10 @@ def _poe(arguments: list[str]) -> None:
     assert set(arguments) <= set(PROJECT["tool"]["poe"]["tasks"]), arguments
 
 
+def _bash(arguments: list[str]) -> None:
+    assert (ROOT / arguments[0]).is_file(), arguments
+
+
 def _cp(arguments: list[str]) -> None:
     assert (ROOT / arguments[0]).is_file(), arguments
 
@@ -139,6 +143,7 @@ CHECKS: Mapping[str, Callable[[list[str]], None]] = {
     "python": _python,
     "poe": _poe,
     "export": _export,
+    "bash": _bash,
     "cp": _cp,
     "sleep": _nothing,
     "kill": _nothing,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from docs.shown import FIRST_RUN, KILLED_RUN
+from docs.shown import FIRST_RUN
 from ymera.routing.catalogue import builtin_catalogue
 
 COLUMNS = ["phase", "model", "provider", "seconds", "tokens", "cost", "reason"]
@@ -84,13 +84,3 @@ def test_the_first_command_still_prints_what_the_readme_shows() -> None:
     assert [row.phase for row in now.rows] == [row.phase for row in kept.rows]
     both = now.answered.keys() & kept.answered.keys()
     assert {phase: now.answered[phase] for phase in both} == {phase: kept.answered[phase] for phase in both}
-
-
-@pytest.mark.embedded
-@pytest.mark.timeout(1800)
-def test_a_killed_run_is_resumed_as_the_readme_shows_it() -> None:
-    for text in (KILLED_RUN.kept(), KILLED_RUN.run()):
-        before, resumed = text.split("plan: ", 1)[1], assert_whole(text)
-        assert before.count("planning: embedded") == 1, "what was finished is not made again"
-        assert "interrupted" in text
-        assert {"planning", "generation"} <= set(resumed.answered) | {r.phase for r in resumed.rows}

@@ -169,8 +169,9 @@ def test_a_run_stopped_by_its_budget_ends_with_4_and_says_so(groq: FaultyServer,
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run_says_how_it_goes_on_and_pays_nothing_twice(
-    groq: FaultyServer, number: signal.Signals
+    groq: FaultyServer, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("YMERA_DRAIN_SECONDS", "0.5")
     groq.script("groq", [PLAN, Fault("silent")])
     run = process("run", TASK, "--temperature", "0.5", "--json")
     wait_for_requests(groq, 2)

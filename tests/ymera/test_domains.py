@@ -192,25 +192,28 @@ def test_the_commands_that_plan_once_wait_for_what_there_is_to_learn(
 
 
 def test_a_run_from_the_command_line_is_planned_by_the_domain_that_is_read(
-    groq: FaultyServer, monkeypatch: pytest.MonkeyPatch
+    groq: FaultyServer, no_models_at_home: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("YMERA_OUTCOME_TEXTS", "true")
     asyncio.run(make_services().outcomes.take_in(rows()))
-    said = CliRunner().invoke(app, ["run", BILL, "--agent", "coding_agent", "--json"])
+    said = CliRunner().invoke(
+        app, ["run", BILL, "--agent", "coding_agent", "--phases", "generation", "--json"]
+    )
     document = json.loads(said.stdout)
     assert document["success"] is True
     assert document["plan"]["domain"]["name"] == "billing"
 
 
 def test_every_task_of_a_batch_is_planned_by_the_domain_that_is_read(
-    groq: FaultyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    groq: FaultyServer, no_models_at_home: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("YMERA_OUTCOME_TEXTS", "true")
     asyncio.run(make_services().outcomes.take_in(rows()))
     texts = [BILLS[0].format(number=number) for number in (77, 78, 79)]
     tasks, results = tmp_path / "tasks.jsonl", tmp_path / "results.jsonl"
     tasks.write_text("".join(json.dumps({"task": text, "agent": "coding_agent"}) + "\n" for text in texts))
-    said = CliRunner().invoke(app, ["batch", str(tasks), "--output", str(results)])
+    words = ["batch", str(tasks), "--output", str(results), "--phases", "generation"]
+    said = CliRunner().invoke(app, words)
     assert said.exit_code == 0, said.output
     noted = asyncio.run(make_services().outcomes.rows())
     runs = {row["run"] for row in noted if row["domain"] == "billing" and row["domain_read"] is not None}
