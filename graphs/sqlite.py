@@ -29,6 +29,9 @@ from .serializer import StrictSerializer
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another process on the same file."""
+WAITING = 4
+"""Readings and writings that are handed to the thread at a time. Were there no end of them, a thousand runs would go
+on in one round of the event loop, late by a second and not by 60 ms (p99 of `python -m benchmarks.many_runs`)."""
 PAGE = 50
 """Checkpoints that are read in one turn."""
 
@@ -36,13 +39,14 @@ Result = TypeVar("Result")
 
 
 class SqliteSaver(_SqliteSaver):
-    """Checkpoints in a SQLite file, for callers on an event loop. What was begun is done, whoever is cancelled."""
+    """Checkpoints in a SQLite file, for the callers of one event loop. What its thread was handed is always done."""
 
     def __init__(
         self, connection: sqlite3.Connection, thread: ThreadPoolExecutor, serde: StrictSerializer
     ) -> None:
         super().__init__(connection, serde=serde)
         self._thread = thread
+        self._turns = asyncio.Semaphore(WAITING)
 
     @classmethod
     async def opened(cls, path: str, serde: StrictSerializer) -> Self:
@@ -138,7 +142,8 @@ class SqliteSaver(_SqliteSaver):
         return list(self.list(config, **which))
 
     async def _away(self, work: Callable[[], Result]) -> Result:
-        return await _in(self._thread, work)
+        async with self._turns:
+            return await _in(self._thread, work)
 
 
 async def _in(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
