@@ -57,11 +57,19 @@ class SqliteSaver(_SqliteSaver):
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ymera-checkpoints")
         try:
-            connection = await _in(thread, lambda: _connected(path))
-            saver = cls(connection, thread, serde)
-            await saver._away(saver.setup)
+            return await _in(thread, lambda: cls._made(path, thread, serde))
         except BaseException:
             thread.shutdown(wait=False)
+            raise
+
+    @classmethod
+    def _made(cls, path: str, thread: ThreadPoolExecutor, serde: StrictSerializer) -> Self:
+        connection = _connected(path)
+        try:
+            saver = cls(connection, thread, serde)
+            saver.setup()
+        except BaseException:
+            connection.close()
             raise
         return saver
 
