@@ -1,8 +1,8 @@
 """LangGraph's SQLite saver for an event loop: whatever it reads or writes takes one turn in a thread of its own.
 
 LangGraph's own `AsyncSqliteSaver` takes a turn each for the cursor, the statement, the commit and the close, and holds
-a lock over all runs meanwhile: two thirds of a run of instant models went into that, and of a hundred runs at once all
-but one waited. Tables and statements are those of LangGraph, so that either reads what the other has written.
+a lock over all runs meanwhile: of a hundred runs at once all but one wait. What either costs stands side by side in
+docs/benchmarks.md. Tables and statements are those of LangGraph, so that either reads what the other has written.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -105,7 +106,8 @@ class SqliteSaver(_SqliteSaver):
         left = limit
         while left is None or left > 0:
             size = left if config is None else min(PAGE, PAGE if left is None else left)
-            page = await self._away(lambda: self._page(config, filter=filter, before=before, limit=size))  # noqa: B023
+            which = {"filter": filter, "before": before, "limit": size}
+            page = await self._away(partial(self._page, config, **which))
             for each in page:
                 yield each
             if size is None or len(page) < size:
