@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 
 
 class SqliteSaver(_SqliteSaver):
-    """Checkpoints in a SQLite file, for the callers of one event loop. What its thread was handed is always done."""
+    """Checkpoints in a SQLite file, for the callers of one event loop. What it was asked for is always done."""
 
     def __init__(
         self, connection: sqlite3.Connection, thread: ThreadPoolExecutor, serde: StrictSerializer
@@ -152,13 +152,16 @@ class SqliteSaver(_SqliteSaver):
         return list(self.list(config, **which))
 
     async def _away(self, work: Callable[[], Result]) -> Result:
+        # Shielded: work that waits for its turn would be dropped with whoever asked for it.
+        return await asyncio.shield(self._turn(work))
+
+    async def _turn(self, work: Callable[[], Result]) -> Result:
         async with self._turns:
             return await _in(self._thread, work)
 
 
 async def _in(thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
-    # Shielded: work that waits for its turn would be dropped with whoever asked for it.
-    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(thread, work))
+    return await asyncio.get_running_loop().run_in_executor(thread, work)
 
 
 def _connected(path: str) -> sqlite3.Connection:

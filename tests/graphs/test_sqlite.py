@@ -18,7 +18,7 @@ from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from ymera.graphs.serializer import StrictSerializer
-from ymera.graphs.sqlite import PAGE, SqliteSaver
+from ymera.graphs.sqlite import PAGE, WAITING, SqliteSaver
 
 
 @pytest.fixture
@@ -100,9 +100,12 @@ async def test_the_steps_of_all_threads_are_listed(saver: SqliteSaver) -> None:
     assert len([each async for each in saver.alist(None)]) == 2 * PAGE
 
 
-async def test_what_was_asked_for_is_kept_though_its_caller_is_cancelled(saver: SqliteSaver) -> None:
+@pytest.mark.parametrize("before", [1, WAITING, 2 * WAITING])
+async def test_what_was_asked_for_is_kept_though_its_caller_is_cancelled(
+    saver: SqliteSaver, before: int
+) -> None:
     held = threading.Event()
-    busy = asyncio.ensure_future(saver._away(lambda: held.wait(10)))
+    busy = asyncio.gather(*(saver._away(lambda: held.wait(10)) for _ in range(before)))
     writing = asyncio.ensure_future(put(saver, on("a"), 7))
     await asyncio.sleep(0.01)
     writing.cancel()

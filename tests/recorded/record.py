@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from tests.scripted import Line, Script, scripted_services
@@ -42,12 +42,24 @@ async def record(path: Path) -> None:
         )
         plan = await executor.matcher.match_agent_to_models(agent, TASK)
         makers = [p["primary_model"] for p in plan["phases"] if p["phase"] == "generation"]
-        for maker in makers:
-            if maker:
-                script.lines[maker["model"]] = deque([Line(text=CODE, seconds=0 if thread == "done" else 60)])
-        run = executor.execute_with_multi_model(agent, TASK, thread_id=thread)
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(run, None if thread == "done" else 1.0)
+        hung = {maker["model"] for maker in makers if maker}
+        for maker in hung:
+            script.lines[maker] = deque([Line(text=CODE, seconds=0 if thread == "done" else 60)])
+        run = asyncio.create_task(executor.execute_with_multi_model(agent, TASK, thread_id=thread))
+        if thread != "done":
+            async with asyncio.timeout(60):
+                while not (set(script.called) & hung and (thread == "sequence" or kept(path, thread))):
+                    await asyncio.sleep(0.01)
+            run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+
+
+def kept(path: Path | str, thread: str) -> bool:
+    """Say whether the phase that ended beside another one is kept."""
+    with closing(sqlite3.connect(path)) as database:
+        query = "SELECT 1 FROM writes WHERE channel = 'branch:to:join_0' AND thread_id = ?"
+        return bool(database.execute(query, (thread,)).fetchall())
 
 
 if __name__ == "__main__":

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import pytest
 
-from tests.recorded.record import TASK
+from tests.recorded.record import TASK, kept
 from tests.scripted import Line, Script, ScriptedModels, no_time
 from ymera import (
     InputError,
@@ -153,17 +151,13 @@ async def stand(where: Stand, settings: Settings, **context: Any) -> None:
         )
     )
     async with asyncio.timeout(20):
-        while len(script.calls) < where.calls or (where.made == ("research",) and not kept(settings)):
+        while len(script.calls) < where.calls or (
+            where.made == ("research",) and not kept(settings.checkpoints, "t")
+        ):
             assert not run.done(), run
             await asyncio.sleep(0.01)
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
-
-
-def kept(settings: Settings) -> bool:
-    """Say whether the phase that ended beside another one is kept."""
-    with closing(sqlite3.connect(settings.checkpoints)) as database:
-        return bool(database.execute("SELECT 1 FROM writes WHERE channel = 'branch:to:join_0'").fetchall())
 
 
 async def resumed(settings: Settings, world: World, **context: Any) -> tuple[MultiModelResult, Script]:
