@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from ..nodes.encryption import cipher_of
 from ..nodes.postgres import NOT_INSTALLED
 from ..nodes.settings import Settings
+from ..nodes.thread_lock import locks_stay_open
 from ..routing.errors import InputError
 from .serializer import StrictSerializer
 from .sqlite import SqliteSaver
@@ -64,6 +65,40 @@ async def open_checkpoints(settings: Settings) -> AsyncIterator[Saver]:
             if not shared.users:
                 del here.savers[name]
                 await shared.closing.aclose()
+
+
+class Checkpoints:
+    """A store as those use it who make many runs: opened by each, or open from the first one on.
+
+    Args:
+        settings: they name the store.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open = AsyncExitStack()
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._stays = False
+
+    def stay_open(self) -> None:
+        """Let what the runs of this event loop open stay open, until `close`; of one loop at a time."""
+        self._home = self._home or asyncio.get_running_loop()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Saver]:
+        """As `open_checkpoints`, which raises."""
+        async with open_checkpoints(self._settings) as saver:
+            if self._home is asyncio.get_running_loop() and not self._stays:
+                self._stays = True
+                await self._open.enter_async_context(open_checkpoints(self._settings))
+                await self._open.enter_async_context(locks_stay_open(self._settings))
+            yield saver
+
+    async def close(self) -> None:
+        """Close what has stayed open in this event loop."""
+        if self._home is asyncio.get_running_loop():
+            self._home, self._stays = None, False
+            await self._open.aclose()
 
 
 async def _opened(settings: Settings) -> _Shared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
@@ -35,6 +36,7 @@ WAIT_SECONDS = 30.0
 """How long a run waits for a connection."""
 
 Connection = AsyncConnection[DictRow]
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class _Boxed(NamedTuple):
@@ -116,6 +118,19 @@ class PostgresSaver(AsyncPostgresSaver):
         return super()._build_delta_channels_writes_history(seed_inline_by_ch=seed_inline_by_ch, **found)
 
 
+async def _check(connection: Connection) -> None:
+    """See that the server has not closed a connection meanwhile, without asking it: that would cost a way and back.
+
+    Raises:
+        psycopg.Error: the server has closed it.
+    """
+    with _Selector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        spoke = selector.select(timeout=0)
+    if spoke:  # unasked: its farewell, most likely
+        await AsyncConnectionPool.check_connection(connection)
+
+
 def unusable(error: Exception, url: SecretStr) -> InputError:
     """Return the error for a database that cannot be used."""
     said = str(error) if isinstance(error, DatabaseError) else why(error, url)
@@ -136,7 +151,7 @@ async def postgres_saver(url: SecretStr, serde: StrictSerializer) -> AsyncIterat
         min_size=0,
         max_size=CONNECTIONS,
         timeout=WAIT_SECONDS,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         open=False,
     )
     saver = PostgresSaver(pool, url, serde)

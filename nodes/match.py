@@ -98,9 +98,11 @@ def match_node(
     """
 
     async def match(state: State, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        request = request_of(state, default_agent)
-        plan = await services.matcher.choose(request, wishes_of(runtime.context, services, layout))
-        wanted = {*gates, *(runtime.context.approve if runtime.context else [])}
+        request, context = request_of(state, default_agent), runtime.context or RunContext()
+        plan = context.plan or await services.matcher.choose(
+            request, wishes_of(runtime.context, services, layout)
+        )
+        wanted = {*gates, *context.approve}
         plan = {**plan, "warnings": [*plan["warnings"], *left_out(plan, gates, wanted)]}
         get_stream_writer()({"event": "planned", "strategy": plan})
         _log(plan)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Annotated, Any, Literal, Protocol, TypeVar, cast
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar, cast
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import DeltaChannel, EphemeralValue
 from langgraph.graph.message import add_messages
 from langgraph.runtime import Runtime
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import TypedDict
 
 from ..routing.attempts import Approval, Attempt, Detour, Gate, RunView, Usage, Verdict
@@ -252,6 +252,18 @@ class RunContext(BaseModel):
     strict: bool | None = Field(
         default=None, description="Refuse an agent without a profile; empty: YMERA_STRICT."
     )
+    _plan: Strategy | None = PrivateAttr(default=None)
+
+    @property
+    def plan(self) -> Strategy | None:
+        """The plan of a run for which models were chosen before its graph began. No client can set it."""
+        return self._plan
+
+    def planned(self, plan: Strategy) -> Self:
+        """Return these settings, with the plan that the run is to follow."""
+        copy = self.model_copy()
+        copy._plan = plan
+        return copy
 
 
 class Node(Protocol):

@@ -65,6 +65,10 @@ class _Locks(Protocol):
 
     def free(self, thread: str) -> None: ...
 
+    def stay_open(self, stay: int) -> None:
+        """Count who wants what it takes to hold a lock to stay open though none is held: +1, and -1 at the end."""
+        ...
+
 
 @asynccontextmanager
 async def sole_run(settings: Settings, stored: str, thread_id: str) -> AsyncIterator[None]:
@@ -87,6 +91,17 @@ async def sole_run(settings: Settings, stored: str, thread_id: str) -> AsyncIter
         yield
     finally:
         await _freed(locks, stored)
+
+
+@asynccontextmanager
+async def locks_stay_open(settings: Settings) -> AsyncIterator[None]:
+    """Keep what `sole_run` opens for the next runs: in a database, a connection."""
+    locks = _locks_of(settings)
+    locks.stay_open(1)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(locks.stay_open, -1)
 
 
 async def _freed(locks: _Locks, stored: str) -> None:
@@ -135,6 +150,7 @@ class _FileLocks:
         self._path, self._lock = path, Lock()
         self._handle: int | None = None
         self._held: set[str] = set()
+        self._stays = 0
 
     def take(self, thread: str) -> bool:
         with self._lock:
@@ -155,8 +171,13 @@ class _FileLocks:
             self._held.discard(thread)
             self._close_unless_used()
 
+    def stay_open(self, stay: int) -> None:
+        with self._lock:
+            self._stays += stay
+            self._close_unless_used()
+
     def _close_unless_used(self) -> None:
-        if self._handle is not None and not self._held:
+        if self._handle is not None and not self._held and not self._stays:
             os.close(self._handle)
             self._handle = None
 
@@ -168,6 +189,7 @@ class _DatabaseLocks:
         self._url, self._lock = url, Lock()
         self._connection: psycopg.Connection[Any] | None = None
         self._held: set[str] = set()
+        self._stays = 0
 
     def take(self, thread: str) -> bool:
         with self._lock:
@@ -192,16 +214,24 @@ class _DatabaseLocks:
         info = conninfo(self._url)
         import psycopg
 
+        is_new = self._connection is None or self._connection.broken
         try:
-            if self._connection is None or self._connection.broken:
+            if self._connection is None or is_new:
                 self._connection = psycopg.connect(info, autocommit=True)
             found = self._connection.execute(sql.encode(), (lock_of(f"thread.{thread}"),)).fetchone()
         except psycopg.Error as error:
+            if not is_new and self._connection and self._connection.broken:
+                return self._ask(sql, thread)  # it was lost while nobody used it
             raise DatabaseError(why(error, self._url)) from None
         return bool(found and found[0])
 
+    def stay_open(self, stay: int) -> None:
+        with self._lock:
+            self._stays += stay
+            self._close_unless_used()
+
     def _close_unless_used(self) -> None:
-        if self._connection is not None and not self._held:
+        if self._connection is not None and not self._held and not self._stays:
             self._connection.close()
             self._connection = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ pytest_plugins = [
     "tests.security.report",
     "tests.servers.postgres",
 ]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heeded: where the tests run in a shell's background, every process they start would ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -61,8 +62,8 @@ class Place(Protocol):
         """Let no run begin another step."""
         ...
 
-    async def close(self) -> None:
-        """Close what the runs had open."""
+    def kept_open(self) -> AbstractAsyncContextManager[object]:
+        """Keep open what the runs share, and close it in the end."""
         ...
 
 

@@ -94,9 +94,9 @@ class Here:
         self._stopped = True
         await self.executor.drain()
 
-    async def close(self) -> None:
-        """Close the connections to the providers."""
-        await self.executor.aclose()
+    def kept_open(self) -> MultiModelExecutor:
+        """Keep open what the runs share, and close it in the end."""
+        return self.executor
 
     async def _events(
         self, task: BatchTask, thread_id: str, context: RunContext

@@ -76,9 +76,9 @@ class There:
         """Wait for no run any longer; they go on at the server."""
         self._stopping.set()
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.client.aclose()
+    def kept_open(self) -> LangGraphClient:
+        """Keep the connections open, and close them in the end."""
+        return self.client
 
     async def _patiently(self, task: BatchTask, thread_id: str, context: RunContext) -> MultiModelResult:
         """Begin again with looking at the thread wherever the server is out of reach for a while."""

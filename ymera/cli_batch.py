@@ -265,11 +265,9 @@ async def _watched(batch: Batch) -> None:
     import asyncio
 
     loop = asyncio.get_running_loop()
-    try:
+    async with batch.place.kept_open():
         with first_signal(lambda: loop.call_soon_threadsafe(batch.interrupt)):
             await batch.run()
-    finally:
-        await batch.place.close()
 
 
 def _tell(report: Report, output: Path, *, as_json: bool, quiet: bool) -> None:

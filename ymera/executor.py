@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 from .asked import Asked, check_models, is_run_of, request_of
 from .draining import Drained, Ride
 from .events import ProgressEvent
-from .graphs.checkpoints import Saver, open_checkpoints
+from .graphs.checkpoints import Checkpoints, Saver
 from .graphs.workflow import build, over
 from .nodes.availability import EMBEDDED
 from .nodes.database import place_of
@@ -38,6 +38,8 @@ from .thread_run import Leg, config_of, ended, find_run, go, is_unfinished, sole
 class MultiModelExecutor:
     """Run tasks through several models.
 
+    After `async with`, what the runs have opened stays open for the next ones until its end.
+
     Args:
         settings: read from the environment where left out.
         matcher: one with models or agents of your own (`matcher.agent_profiles["mine"] = …`).
@@ -59,16 +61,19 @@ class MultiModelExecutor:
             size=self.settings.ymera_cache_size,
             cipher=cipher_of(self.settings.langgraph_aes_key),
         )
+        self._checkpoints = Checkpoints(self.settings)
         self._rides: set[Ride] = set()
 
     async def __aenter__(self) -> Self:
+        self._checkpoints.stay_open()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections to the providers that this event loop has open; the next run opens new ones."""
+        """Close what this event loop has open, at the providers and in the stores; the next run opens it anew."""
+        await self._checkpoints.close()
         await self.services.models.close()
 
     def request_drain(self) -> None:
@@ -269,7 +274,7 @@ class MultiModelExecutor:
                 async for event in events:
                     yield event
         except Drained:
-            async with open_checkpoints(self.settings) as saver:
+            async with self._checkpoints.opened() as saver:
                 found = await find_run(ride.thread_id, self.services, saver)
             if found is None or is_unfinished(found[1]):
                 raise RunInterrupted(ride.thread_id, resumable=found is not None) from None
@@ -279,7 +284,7 @@ class MultiModelExecutor:
     async def _resumed(
         self, ride: Ride, context: RunContext, answer: Mapping[str, str] | str | None, *, tokens: bool
     ) -> AsyncGenerator[ProgressEvent, None]:
-        async with open_checkpoints(self.settings) as saver, sole(ride.thread_id, self.settings):
+        async with self._checkpoints.opened() as saver, sole(ride.thread_id, self.settings):
             graph, config, start = await take_up(
                 ride.thread_id, self.services, saver, context=context, answer=answer
             )
@@ -314,7 +319,7 @@ class MultiModelExecutor:
         async with aclosing(self._fetch(plan)) as downloads:
             async for event in downloads:
                 yield event
-        async with open_checkpoints(self.settings) as saver, sole(asked.thread_id, self.settings):
+        async with self._checkpoints.opened() as saver, sole(asked.thread_id, self.settings):
             leg = await self._first_leg(asked, plan, saver, tokens=tokens)
             async with aclosing(go(leg, self.settings, ride.control)) as events:
                 async for event in events:
@@ -354,7 +359,9 @@ class MultiModelExecutor:
             gates = gates_in(layout, known_gates(asked.context.approve))
             graph, start = over(build(layout, self.services, gates=gates), saver), asked.input
         config = config_of(asked.thread_id, self.settings, plan)
-        return Leg(graph=graph, config=config, start=start, context=asked.context, tokens=tokens)
+        return Leg(
+            graph=graph, config=config, start=start, context=asked.context.planned(plan), tokens=tokens
+        )
 
 
 @lru_cache(maxsize=1)

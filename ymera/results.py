@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ class MultiModelResult:
 
     def to_json(self) -> str:
         """Return the result as one JSON document."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(self, default=_fields_of, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> MultiModelResult:
@@ -117,6 +117,11 @@ class MultiModelResult:
                 f"A stored result is not what YMERA writes: {where}: {first['msg']}. "
                 "Remove results.sqlite from the data directory, or set YMERA_CACHE_TTL=0."
             ) from None
+
+
+def _fields_of(record: Any) -> dict[str, Any]:
+    """Return a dataclass's fields, for `json`. `asdict` would first copy every value below them."""
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 @cache

@@ -9,9 +9,10 @@ import sqlite3
 import sys
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import psycopg
 import pytest
@@ -21,6 +22,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import SecretStr
 
 from ymera.executor import MultiModelExecutor
+from ymera.graphs import checkpoints
 from ymera.graphs import serializer as serializer_module
 from ymera.graphs.checkpoints import open_checkpoints
 from ymera.graphs.serializer import StrictSerializer
@@ -109,6 +111,39 @@ async def test_runs_of_an_event_loop_share_one_saver_and_the_last_one_closes_it(
     async with open_checkpoints(store) as later:
         assert later is not one
         assert [each async for each in later.alist(None)] == []
+
+
+@pytest.mark.parametrize(("within", "times"), [(True, 1), (False, 3)])
+async def test_within_async_with_the_store_stays_open_from_run_to_run(
+    store: Settings, monkeypatch: pytest.MonkeyPatch, within: bool, times: int
+) -> None:
+    opening = AsyncMock(side_effect=checkpoints._opened)
+    monkeypatch.setattr(checkpoints, "_opened", opening)
+    async with AsyncExitStack() as stack:
+        several = executor(store)
+        if within:
+            await stack.enter_async_context(several)
+        for number in range(3):
+            assert (await several.execute_with_multi_model(AGENT, f"{TASK} no. {number}")).success
+        assert opening.await_count == times
+    async with open_checkpoints(store):
+        assert opening.await_count == times + 1, "it was closed at the end"
+
+
+async def test_a_result_that_is_stored_opens_no_store_of_runs(
+    store: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await executor(store).execute_with_multi_model(AGENT, TASK)
+    monkeypatch.setattr(checkpoints, "_opened", AsyncMock(side_effect=AssertionError))
+    async with executor(store) as within:
+        assert (await within.execute_with_multi_model(AGENT, TASK)).cached
+
+
+async def test_what_has_stayed_open_is_not_closed_by_another_event_loop(store: Settings) -> None:
+    async with executor(store) as within:
+        await within.execute_with_multi_model(AGENT, TASK)
+        await asyncio.to_thread(within.execute_sync, AGENT, f"{TASK} once more")
+        await within.execute_with_multi_model(AGENT, f"{TASK} and again")
 
 
 async def test_with_another_key_another_saver_is_opened(store: Settings, sealed: Settings) -> None:
@@ -369,6 +404,11 @@ async def test_connections_that_the_server_cut_are_replaced(
         assert postgres.end_connections()
         assert await saver.aget_tuple({"configurable": {"thread_id": "one"}})
         await run(at_server, thread="two")
+    async with executor(at_server) as within:
+        for number in range(2):
+            result = await within.execute_with_multi_model(AGENT, f"{TASK} no. {number}")
+            assert result.success, result.error
+            assert postgres.end_connections() > 1
 
 
 # --- LangGraph's own suite for savers -----------------------------------------------------------------------

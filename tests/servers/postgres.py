@@ -44,7 +44,10 @@ class Postgres:
         """Cut every connection but this one, as a restart of the server would; return how many there were."""
         others = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-            return len(connection.execute(f"SELECT pg_terminate_backend(pid) {others}".encode()).fetchall())
+            # Each is waited for: until it has ended, it may answer.
+            return len(
+                connection.execute(f"SELECT pg_terminate_backend(pid, 10000) {others}".encode()).fetchall()
+            )
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,6 @@ async def test_a_server_out_of_reach_ends_the_batch_and_not_its_tasks(tasks: Pat
     [task, *_] = read_tasks(tasks)
     nowhere = "http://127.0.0.1:9"
     place = There(client=connect(nowhere), url=nowhere, asked=asked_for, patience=0.0, pause=0.0)
-    with pytest.raises(PlaceGoneError, match="cannot be reached"):
-        await place.run(task, task.thread("b", 0), place.context(task), lambda usd, tokens: None)
-    await place.close()
+    async with place.kept_open():
+        with pytest.raises(PlaceGoneError, match="cannot be reached"):
+            await place.run(task, task.thread("b", 0), place.context(task), lambda usd, tokens: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from dirty_equals import IsStr
@@ -62,6 +63,18 @@ async def test_only_the_phases_asked_for_are_run(executor: MultiModelExecutor) -
         enable_phases=["planning", "generation"],
     )
     assert [phase.phase for phase in result.phase_results] == ["planning", "generation"]
+
+
+async def test_a_run_follows_the_plan_that_was_made_before_its_graph_began(
+    executor: MultiModelExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choosing = AsyncMock(side_effect=executor.matcher.choose)
+    monkeypatch.setattr(executor.matcher, "choose", choosing)
+    result = await executor.execute_with_multi_model("documentation_agent", TASK)
+    planned = await executor.matcher.match_agent_to_models("documentation_agent", TASK)
+    assert choosing.await_count == 2
+    assert result.plan == planned
+    assert "side by side" in planned["reason"]
 
 
 async def test_a_profile_of_ones_own_runs_on_its_one_model(executor: MultiModelExecutor) -> None:
