@@ -76,13 +76,12 @@ async def fresh_services(route: Route, *, clock: Callable[[], float] = time.time
 @asynccontextmanager
 async def ymera(route: Route) -> AsyncIterator[Ask]:
     """One phase through the executor, watched token by token, its checkpoints in a SQLite file."""
-    async with fresh_services(route) as services:
-        yield asked_of(services)
+    async with fresh_services(route) as services, MultiModelExecutor(services=services) as executor:
+        yield asked_of(executor)
 
 
-def asked_of(services: Services) -> Ask:
+def asked_of(executor: MultiModelExecutor) -> Ask:
     """Return how YMERA is asked: through the executor, whose stream is watched."""
-    executor = MultiModelExecutor(services=services)
 
     async def ask(prompt: str) -> Reply:
         streamed: dict[str, str] = {}

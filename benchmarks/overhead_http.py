@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ymera import MultiModelExecutor, RunContext
 from ymera.graphs import build
-from ymera.graphs.checkpoints import open_checkpoints
 from ymera.nodes.matching import AgentModelMatcher
 from ymera.nodes.services import Services, make_services
 from ymera.nodes.settings import Settings
@@ -50,11 +49,9 @@ async def wire_sides(base_url: str) -> AsyncIterator[dict[str, Side]]:
         sides = {BARE: await _six(stack, bare, route)}
         sides["the barest chain"] = chain_side(chat_openai(route, route.primary), None)
         services = _services(Path(stack.enter_context(tempfile.TemporaryDirectory())), route)
-        stack.push_async_callback(services.models.close)
         sides["YMERA"] = _graph(services)
-        # One process keeps its store open from run to run.
-        await stack.enter_async_context(open_checkpoints(services.settings))
-        sides[OURS_DURABLE] = _executor(services)
+        executor = await stack.enter_async_context(MultiModelExecutor(services=services))
+        sides[OURS_DURABLE] = _runs(executor)
         for system in others:
             sides[system.title] = await _six(stack, system, route)
         yield sides
@@ -86,9 +83,7 @@ def _graph(services: Services) -> Side:
     return run
 
 
-def _executor(services: Services) -> Side:
-    executor = MultiModelExecutor(services=services)
-
+def _runs(executor: MultiModelExecutor) -> Side:
     async def run(number: int) -> None:
         result = await executor.execute_with_multi_model(
             "caller", TASK, {}, PHASES, context=CONTEXT, use_cache=False

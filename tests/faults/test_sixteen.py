@@ -18,6 +18,7 @@ from benchmarks.ours import OURS, asked_of, fresh_services
 from benchmarks.sixteen import SCENARIOS, Told, Trial, judge
 from benchmarks.systems import Route
 from benchmarks.wall import Timing, Wall, read_log
+from ymera import MultiModelExecutor
 from ymera.routing.records import ProviderProfile
 
 from .report import SCENARIO
@@ -98,7 +99,7 @@ async def test_failoverbench_s15_an_outage_of_a_minute(record_property: Record) 
     async with Wall(Timing(token_s=0), clock=clock).serving() as wall:
         route = Route(base_url=wall.base_url, primary="s15-ymera-primary", fallback="s15-ymera-fallback")
         async with fresh_services(route, clock=clock) as services:
-            ask = asked_of(replace(services, pause=clock.pause))
+            ask = asked_of(MultiModelExecutor(services=replace(services, pause=clock.pause)))
             for number in range(scenario.calls):
                 clock.now = max(clock.now, start + number * scenario.every_s)
                 reply = await ask(PROMPT)

@@ -145,6 +145,8 @@ def test_a_run_that_sets_nothing_follows_the_settings_of_the_process() -> None:
         {"temperature": -1},
         {"providers": "groq"},
         {"budget": 1},
+        {"plan": {}},
+        {"_plan": {}},
     ],
     ids=str,
 )
