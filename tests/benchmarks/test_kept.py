@@ -85,7 +85,7 @@ async def test_a_stored_result_is_planned_for_once(
         return strategy_for(request, wishes, world)
 
     monkeypatch.setattr("ymera.nodes.matching.strategy_for", planned)
-    for made, cached in ((3, False), (1, True)):  # by the catalogue, for the caller, and where the run begins
+    for made, cached in ((2, False), (1, True)):  # by the catalogue, and for the run
         plans.clear()
         result = await executor.execute_with_multi_model("coding_agent", TASK, enable_phases=PHASES)
         assert (result.cached, len(plans)) == (cached, made)
