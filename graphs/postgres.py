@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -35,8 +37,13 @@ PAUSE_SECONDS = 0.02
 WAIT_SECONDS = 30.0
 """How long a run waits for a connection."""
 
+TRUSTED_SECONDS = 5.0
+"""For so long after its last use a connection of which nothing was heard counts as standing."""
+
 Connection = AsyncConnection[DictRow]
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_seen: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+"""When a connection was last seen to stand (`time.monotonic`)."""
 
 
 class _Boxed(NamedTuple):
@@ -118,17 +125,20 @@ class PostgresSaver(AsyncPostgresSaver):
         return super()._build_delta_channels_writes_history(seed_inline_by_ch=seed_inline_by_ch, **found)
 
 
-async def _check(connection: Connection) -> None:
-    """See that the server has not closed a connection meanwhile, without asking it: that would cost a way and back.
+async def _see(connection: Connection) -> None:
+    """See that a connection still stands, without asking the server each time: that is a way there and back.
 
     Raises:
-        psycopg.Error: the server has closed it.
+        psycopg.Error: it does not.
     """
     with _Selector() as selector:
         selector.register(connection.fileno(), selectors.EVENT_READ)
         spoke = selector.select(timeout=0)
-    if spoke:  # unasked: its farewell, most likely
+    last = _seen.get(connection)
+    # A server that ends says so, unasked; one that has lost its power does not.
+    if spoke or last is None or time.monotonic() - last > TRUSTED_SECONDS:
         await AsyncConnectionPool.check_connection(connection)
+    _seen[connection] = time.monotonic()
 
 
 def unusable(error: Exception, url: SecretStr) -> InputError:
@@ -151,7 +161,7 @@ async def postgres_saver(url: SecretStr, serde: StrictSerializer) -> AsyncIterat
         min_size=0,
         max_size=CONNECTIONS,
         timeout=WAIT_SECONDS,
-        check=_check,
+        check=_see,
         open=False,
     )
     saver = PostgresSaver(pool, url, serde)

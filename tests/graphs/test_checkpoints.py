@@ -19,10 +19,12 @@ import pytest
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 
 from ymera.executor import MultiModelExecutor
 from ymera.graphs import checkpoints
+from ymera.graphs import postgres as postgres_module
 from ymera.graphs import serializer as serializer_module
 from ymera.graphs.checkpoints import open_checkpoints
 from ymera.graphs.serializer import StrictSerializer
@@ -409,6 +411,24 @@ async def test_connections_that_the_server_cut_are_replaced(
             result = await within.execute_with_multi_model(AGENT, f"{TASK} no. {number}")
             assert result.success, result.error
             assert postgres.end_connections() > 1
+
+
+async def test_a_connection_is_asked_whether_it_stands_once_it_was_quiet_for_a_while(
+    postgres_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = AsyncMock(side_effect=AsyncConnectionPool.check_connection)
+    monkeypatch.setattr(AsyncConnectionPool, "check_connection", asking)
+    async with executor(
+        settings.model_copy(update={"ymera_database_url": SecretStr(postgres_url)})
+    ) as within:
+        counts = []
+        for seconds in (60, 60, 0):
+            monkeypatch.setattr(postgres_module, "TRUSTED_SECONDS", seconds)
+            await within.execute_with_multi_model(AGENT, TASK, use_cache=False)
+            counts.append(asking.await_count)
+    first, second, third = counts
+    assert 1 <= first <= second <= postgres_module.CONNECTIONS
+    assert third > second + postgres_module.CONNECTIONS
 
 
 # --- LangGraph's own suite for savers -----------------------------------------------------------------------
