@@ -73,8 +73,10 @@ class MultiModelExecutor:
 
     async def aclose(self) -> None:
         """Close what this event loop has open, at the providers and in the stores; the next run opens it anew."""
-        await self._checkpoints.close()
-        await self.services.models.close()
+        try:
+            await self._checkpoints.close()
+        finally:
+            await self.services.models.close()
 
     def request_drain(self) -> None:
         """Tell all runs under way to stop, from any thread; return at once.

@@ -141,11 +141,17 @@ async def test_a_result_that_is_stored_opens_no_store_of_runs(
         assert (await within.execute_with_multi_model(AGENT, TASK)).cached
 
 
-async def test_what_has_stayed_open_is_not_closed_by_another_event_loop(store: Settings) -> None:
+async def test_what_has_stayed_open_is_not_closed_by_another_event_loop(
+    store: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = AsyncMock(side_effect=checkpoints._opened)
+    monkeypatch.setattr(checkpoints, "_opened", opening)
     async with executor(store) as within:
-        await within.execute_with_multi_model(AGENT, TASK)
-        await asyncio.to_thread(within.execute_sync, AGENT, f"{TASK} once more")
-        await within.execute_with_multi_model(AGENT, f"{TASK} and again")
+        assert (await within.execute_with_multi_model(AGENT, TASK)).success
+        assert (await asyncio.to_thread(within.execute_sync, AGENT, f"{TASK} once more")).success
+        assert opening.await_count == 2, "one of each loop"
+        assert (await within.execute_with_multi_model(AGENT, f"{TASK} and again")).success
+        assert opening.await_count == 2, "still open here"
 
 
 async def test_with_another_key_another_saver_is_opened(store: Settings, sealed: Settings) -> None:

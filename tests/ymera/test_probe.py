@@ -133,10 +133,8 @@ CASES = {
         reply=Fault("stall"),
         kind="timed_out",
         mend="Raise --probe-timeout",
-        options=(
-            "--probe-timeout",
-            "5",
-        ),  # eight clients are to have heard a word by then, on a busy machine too
+        # Eight clients are to have heard a word by then, on a busy machine too.
+        options=("--probe-timeout", "5"),
     ),
     "a cut stream": Case(reply=Fault("cut"), kind="cut_short", mend="Try again later"),
     "a stream without a finish reason": Case(reply=Answer("OK", finish=None), kind="cut_short"),
